@@ -1,0 +1,15 @@
+"""Fixtures shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real labelled data beside the checkout, where there is one."""
+    if not SHARED.is_dir():
+        pytest.skip("real data (../shared/data) is not beside this checkout")
+    return SHARED
