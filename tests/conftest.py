@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+torch.set_num_threads(1)  # tensors of tests are small; threads would only wait for each other
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Grids in space and resampling between them."""

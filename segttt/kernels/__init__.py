@@ -1,0 +1,1 @@
+"""Operators on tensors, behind PyTorch's dispatcher."""

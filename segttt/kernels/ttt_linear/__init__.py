@@ -1,0 +1,1 @@
+"""TTT-Linear: a linear inner model that learns along the sequence."""

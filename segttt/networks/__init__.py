@@ -1,0 +1,1 @@
+"""The U-Nets, their blocks and mixers."""
