@@ -1,0 +1,148 @@
+"""Resampling as matrix products: along one axis, interpolation is a linear operator.
+
+The operators equal scipy.ndimage with the sample positions of skimage.transform.resize, without
+anti-aliasing and with edges repeated, which is how nnU-Net resamples (Nature Methods 18, 203).
+"""
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from scipy import ndimage
+from torch import Tensor
+
+Order = Literal[0, 1, 3]
+Shape3 = tuple[int, int, int]
+Spacing3 = tuple[float, float, float]
+
+ANISOTROPIC = 3.0  # nnU-Net's ratio of spacings above which an axis is not interpolated
+EDGE = 12  # voxels of repeated edge before the spline filter; its pole to the 12th is 1e-7
+NEGLIGIBLE = 1e-9  # weights of the spline below this are cut, which makes the operator a band
+BAND_ROWS = 64  # rows per product: few enough to skip most zeros, enough to keep BLAS busy
+TIE = 1e-6  # round-off of a weight of one half
+
+
+@lru_cache(maxsize=256)
+def operator(old: int, new: int, order: Order) -> Float32[Tensor, "new old"]:
+    """The matrix that takes `old` samples of an axis to `new` ones; cached, not to be changed."""
+    position = (np.arange(new) + 0.5) * (old / new) - 0.5
+    if order == 3:
+        return torch.from_numpy(_cubic(old, position).astype(np.float32))
+    position = np.clip(position, 0, old - 1)
+    rows, matrix = np.arange(new), np.zeros((new, old))
+    if order == 0:
+        matrix[rows, np.floor(position + 0.5).astype(int)] = 1
+    else:
+        below = np.floor(position).astype(int)
+        above = np.minimum(below + 1, old - 1)
+        matrix[rows, below] += 1 - (position - below)
+        matrix[rows, above] += position - below
+    return torch.from_numpy(matrix.astype(np.float32))
+
+
+def _cubic(old: int, position: np.ndarray) -> np.ndarray:
+    edged = np.pad(np.eye(old), ((EDGE, EDGE), (0, 0)), mode="edge")
+    knots = ndimage.spline_filter1d(edged, order=3, axis=0, mode="mirror")
+    first = np.floor(position + EDGE).astype(int) - 1
+    t = (position + EDGE - first - 1)[:, None]
+    weights = (
+        (1 - t) ** 3 / 6,
+        (3 * t**3 - 6 * t**2 + 4) / 6,
+        (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6,
+        t**3 / 6,
+    )
+    matrix = sum(weight * knots[first + tap] for tap, weight in enumerate(weights))
+    return np.where(np.abs(matrix) < NEGLIGIBLE, 0, matrix)
+
+
+def multiply(
+    tensor: Float[Tensor, "*before"], axis: int, matrix: Float32[Tensor, "new old"]
+) -> Float[Tensor, "*after"]:
+    """Apply an operator along one axis, band by band so that its zeros cost nothing."""
+    flat = tensor.flatten(0, axis - 1) if axis else tensor[None]
+    flat = flat.flatten(2) if flat.ndim > 2 else flat[..., None]  # [outer, old, inner]
+    bands = []
+    for rows in matrix.split(BAND_ROWS):
+        used = rows.any(dim=0).nonzero().flatten().tolist() or [0]
+        first, last = used[0], used[-1] + 1
+        weights, part = rows[:, first:last].to(flat), flat[:, first:last]
+        # With one inner element per row, the transposed product runs over long rows instead.
+        bands.append(weights @ part if flat.shape[2] > 1 else (part[..., 0] @ weights.T)[..., None])
+    result = bands[0] if len(bands) == 1 else torch.cat(bands, dim=1)
+    return result.reshape(*tensor.shape[:axis], len(matrix), *tensor.shape[axis + 1 :])
+
+
+def resample(
+    tensor: Float[Tensor, "*before"], shape: tuple[int, ...], orders: tuple[Order, ...]
+) -> Float[Tensor, "*after"]:
+    """Resample the last axes to `shape`, each with its order; axes that agree are left alone."""
+    lead = tensor.ndim - len(shape)
+    axes = range(len(shape))
+    for axis in sorted(axes, key=lambda one: shape[one] / tensor.shape[lead + one]):
+        old, new = tensor.shape[lead + axis], shape[axis]
+        if old != new:
+            tensor = multiply(tensor, lead + axis, operator(old, new, orders[axis]))
+    return tensor
+
+
+def separate_axis(spacing_mm: Spacing3, new_spacing_mm: Spacing3) -> int | None:
+    """The one axis so coarse that it is resampled by itself, with order 0; nnU-Net's rule."""
+    for spacing in (spacing_mm, new_spacing_mm):
+        if max(spacing) / min(spacing) > ANISOTROPIC:
+            coarsest = [axis for axis in range(3) if spacing[axis] == max(spacing)]
+            return coarsest[0] if len(coarsest) == 1 else None
+    return None
+
+
+def axis_orders(order: Order, separate: int | None) -> tuple[Order, Order, Order]:
+    """The order along each axis: 0 along the separate one, `order` along the others."""
+    along: list[Order] = [0 if axis == separate else order for axis in range(3)]
+    return along[0], along[1], along[2]
+
+
+def resample_image(
+    image: Float32[Tensor, "c z y x"], shape: Shape3, separate: int | None = None
+) -> Float32[Tensor, "c Z Y X"]:
+    """Cubic splines, clipped to the range of each channel (of each slice along `separate`)."""
+    if tuple(image.shape[1:]) == shape:
+        return image
+    result = image.new_empty(len(image), *shape)
+    for channel, target in zip(image, result, strict=True):
+        rest = [axis for axis in range(3) if axis != separate]
+        low, high = channel.amin(rest, keepdim=True), channel.amax(rest, keepdim=True)
+        if separate is not None:
+            one: list[int] = [1, 1, 1]
+            one[separate] = shape[separate]
+            low, high = (resample(bound, tuple(one), (0, 0, 0)) for bound in (low, high))
+        smooth = resample(channel, shape, axis_orders(3, separate))
+        torch.clamp(smooth, low, high, out=target)
+    return result
+
+
+def resample_labels(
+    labels: Int[Tensor, "z y x"], shape: Shape3, separate: int | None = None
+) -> Int[Tensor, "Z Y X"]:
+    """Interpolate each label by itself and keep it where it holds at least half; later labels win.
+
+    Labels start at -1. Each one is worked on inside its own box, so memory does not grow with
+    their number. Voxels where no label holds half become 0.
+    """
+    if tuple(labels.shape) == shape:
+        return labels
+    result = torch.zeros(shape, dtype=labels.dtype)
+    orders = axis_orders(1, separate)
+    boxes = ndimage.find_objects(labels.numpy().astype(np.int32) + 2)
+    for value, box in enumerate(boxes, start=-1):
+        if box is None or (value == 0 and boxes[0] is None):
+            continue  # the background wins nothing unless there is an outside
+        share, here = (labels[box] == value).float(), []
+        for axis in range(3):
+            columns = operator(labels.shape[axis], shape[axis], orders[axis])[:, box[axis]]
+            rows = columns.any(dim=1)
+            first, count = int(rows.int().argmax()), int(rows.sum())
+            here.append(slice(first, first + count))
+            share = multiply(share, axis, columns[here[axis]])
+        result[tuple(here)][share >= 0.5 - TIE] = value
+    return result

@@ -1,0 +1,1 @@
+"""Files: images, layouts, the prepared store, models."""

@@ -1,0 +1,1 @@
+"""Folder layouts, read in place."""

@@ -1,0 +1,71 @@
+"""The workspace: where plans, prepared data, trainings and results lie on disk."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segttt.config.dataset import Dataset
+from segttt.config.fingerprint import Fingerprint
+from segttt.config.plan import Plan
+from segttt.errors import UsageError
+from segttt.io.files import write_text
+
+
+def safe_name(text: str) -> str:
+    """`text` as one harmless path component."""
+    return re.sub(r"[^A-Za-z0-9._+=-]+", "-", text).strip(".-") or "unnamed"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder per dataset and plan; every file in it is written atomically."""
+
+    folder: Path
+
+    @property
+    def plan_file(self) -> Path:
+        return self.folder / "plan.json"
+
+    @property
+    def checks_file(self) -> Path:
+        return self.folder / "check.json"
+
+    def prepared(self, plan: Plan) -> Path:
+        """Folder of the prepared cases; its name changes with whatever changes a voxel."""
+        return self.folder / "prepared" / plan.prepared_digest()
+
+    def run(self, network: str, fold: int | str, seed: int) -> Path:
+        """Folder of one training."""
+        return self.folder / "train" / safe_name(network) / f"fold{fold}" / f"seed{seed}"
+
+    def dataset(self) -> Dataset:
+        """The dataset that was planned."""
+        return Dataset.load(self._existing("dataset.json"))
+
+    def fingerprint(self) -> Fingerprint:
+        """The fingerprint that the plan rests on."""
+        return Fingerprint.load(self._existing("fingerprint.json"))
+
+    def plan(self) -> Plan:
+        """The plan of this workspace."""
+        return Plan.load(self._existing("plan.json"))
+
+    def save_fingerprint(self, dataset: Dataset, fingerprint: Fingerprint) -> None:
+        """Keep the dataset and its fingerprint; the dataset is written last, as the commit."""
+        write_text(self.folder / "fingerprint.json", fingerprint.dump())
+        write_text(self.folder / "dataset.json", dataset.dump())
+
+    def _existing(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise UsageError(
+                f"{path}: does not exist yet. Run `segttt plan DATA -w {self.folder}`."
+            )
+        return path
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically; NaN is refused, since it is not JSON."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

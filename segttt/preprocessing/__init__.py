@@ -1,0 +1,1 @@
+"""From a volume to the network's grid and back."""

@@ -1,0 +1,42 @@
+"""The part of an image that is not empty."""
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from scipy import ndimage
+
+Shape3 = tuple[int, int, int]
+
+
+def nonzero_mask(image: Float32[np.ndarray, "c z y x"]) -> Bool[np.ndarray, "z y x"]:
+    """Where any channel differs from 0, with enclosed holes filled (a picture's in its plane)."""
+    mask = (image != 0).any(axis=0)
+    if mask.all():
+        return mask
+    thick = tuple(slice(None) if size > 1 else 0 for size in mask.shape)
+    mask[thick] = _filled(mask[thick])
+    return mask
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    # Labelling the empty components and keeping those at the border equals binary_fill_holes and
+    # is over ten times faster on CT sizes.
+    if mask.ndim == 0:
+        return mask
+    component = np.empty(mask.shape, np.int32)
+    ndimage.label(~mask, output=component)
+    outside = np.zeros(component.max() + 1, dtype=bool)
+    for axis in range(mask.ndim):
+        outside[component.take((0, -1), axis)] = True
+    outside[0] = False
+    return ~outside[component]
+
+
+def nonzero_box(mask: Bool[np.ndarray, "z y x"]) -> tuple[Shape3, Shape3]:
+    """First voxel and one past the last voxel of the mask; the whole volume where it is empty."""
+    start, stop = [], []
+    for axis in range(3):
+        rest = tuple(other for other in range(3) if other != axis)
+        inside = np.flatnonzero(mask.any(axis=rest))
+        start.append(int(inside[0]) if len(inside) else 0)
+        stop.append(int(inside[-1]) + 1 if len(inside) else mask.shape[axis])
+    return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2])

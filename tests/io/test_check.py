@@ -1,0 +1,65 @@
+"""What check_case says."""
+
+import numpy as np
+import pytest
+
+from segttt.config.dataset import CaseFiles, Dataset
+from segttt.io.check import WARNING, case_of, check_case, undeclared_labels
+from segttt.io.volumes import read_volume
+
+
+@pytest.fixture
+def checked(save, voxels):
+    """Write image and label and return what is found wrong with them."""
+
+    def problems(label, image=voxels, **changes):
+        files = CaseFiles(
+            id="a",
+            images=(str(save("a.nii.gz", image)),),
+            label=str(save("labels/a.nii.gz", label)),
+        )
+        settings = {"name": "d", "layout": "plain", "channels": ("CT",), "labels": {1: "one"}}
+        dataset = Dataset(**(settings | changes), cases=(files,))
+        return check_case(files, dataset)
+
+    return problems
+
+
+def test_a_sound_case(checked, voxels):
+    assert checked((voxels > 0).astype(np.uint8)) == []
+
+
+def test_undeclared_values_with_their_counts(checked, voxels):
+    label = np.zeros(voxels.shape, np.uint8)
+    label[0, 0, :3], label[1, 0, 0], label[2, 2, 2] = 7, 9, 1
+    (problem,) = checked(label)
+    assert "7 (3 voxels), 9 (1 voxels)" in problem
+    assert "labels/a.nii.gz" in problem
+    assert "Declare" in problem
+    assert checked(label, instances=True) == []
+    assert checked(label, labels={}) == []
+
+
+def test_a_label_on_another_grid(checked):
+    (problem,) = checked(np.zeros((5, 6, 8), np.uint8))
+    assert "does not lie on the grid of" in problem
+
+
+def test_wrong_number_of_channels(checked, voxels):
+    (problem,) = checked(np.ones(voxels.shape, np.uint8), channels=("CT", "PET"))
+    assert "hold 1 channels where 2 are expected" in problem
+
+
+def test_warnings(checked, voxels):
+    empty, constant = checked(np.zeros(voxels.shape, np.uint8)), None
+    assert len(empty) == 1
+    assert empty[0].startswith(WARNING)
+    assert "background only" in empty[0]
+    constant = checked(np.ones(voxels.shape, np.uint8), image=np.full(voxels.shape, 5, np.int16))
+    assert constant[0].endswith("channel CT is 5 everywhere.")
+
+
+def test_undeclared_labels_of_a_volume(save, voxels):
+    files = CaseFiles(id="a", images=(str(save("a.nii.gz", voxels)),))
+    dataset = Dataset(name="d", layout="plain", channels=("CT",), labels={1: "one"}, cases=(files,))
+    assert undeclared_labels(read_volume(case_of(files), 1), dataset) == []
