@@ -1,0 +1,1 @@
+"""Sampling, loading and augmenting patches."""

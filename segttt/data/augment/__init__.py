@@ -1,0 +1,1 @@
+"""Random transforms of patches: draw first, apply second."""

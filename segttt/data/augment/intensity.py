@@ -1,0 +1,91 @@
+"""Random changes of grey values. Each acts on one sample [c, *grid] with given parameters."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+Sample = Float[Tensor, "c *grid"]
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def _per_channel(values: Sequence[float], sample: Tensor) -> Tensor:
+    return sample.new_tensor(values).view(-1, *[1] * (sample.ndim - 1))
+
+
+def add_noise(sample: Sample, std: float, seed: int) -> Sample:
+    """Add Gaussian noise of the same strength to all channels."""
+    random = torch.Generator(device=sample.device).manual_seed(seed)
+    noise = torch.randn(sample.shape, generator=random, device=sample.device, dtype=sample.dtype)
+    return sample + std * noise
+
+
+def blur(sample: Sample, sigmas: Sequence[Sequence[float]]) -> Sample:
+    """Gaussian blur, one sigma (voxels) per channel and axis; an empty entry leaves a channel."""
+    return torch.stack(
+        [
+            _blur(plane, sigma) if sigma else plane
+            for plane, sigma in zip(sample, sigmas, strict=True)
+        ]
+    )
+
+
+def _blur(plane: Float[Tensor, "*grid"], sigma: Sequence[float]) -> Float[Tensor, "*grid"]:
+    for axis, width in enumerate(sigma):
+        radius = int(3 * width + 0.5)
+        steps = torch.arange(-radius, radius + 1, device=plane.device, dtype=plane.dtype)
+        kernel = torch.exp(-0.5 * (steps / width) ** 2)
+        rows = plane.movedim(axis, -1)
+        padded = F.pad(rows.reshape(-1, 1, rows.shape[-1]), (radius, radius), mode="replicate")
+        smooth = F.conv1d(padded, (kernel / kernel.sum())[None, None])
+        plane = smooth.view(rows.shape).movedim(-1, axis)
+    return plane
+
+
+def scale_brightness(sample: Sample, factors: Sequence[float]) -> Sample:
+    """Multiply each channel."""
+    return sample * _per_channel(factors, sample)
+
+
+def stretch_contrast(sample: Sample, factors: Sequence[float]) -> Sample:
+    """Stretch each channel about its mean, within its own range."""
+    flat = sample.flatten(1)
+    mean = _per_channel(flat.mean(1).tolist(), sample)
+    low, high = (_per_channel(edge.tolist(), sample) for edge in (flat.amin(1), flat.amax(1)))
+    return ((sample - mean) * _per_channel(factors, sample) + mean).clamp(low, high)
+
+
+def lower_resolution(
+    sample: Sample, scales: Sequence[float | None], *, keep_first_axis: bool
+) -> Sample:
+    """Sample channels at fewer voxels (nearest) and back (linear); None leaves a channel."""
+    return torch.stack(
+        [
+            plane if scale is None else _coarsen(plane, scale, keep_first_axis)
+            for plane, scale in zip(sample, scales, strict=True)
+        ]
+    )
+
+
+def _coarsen(plane: Float[Tensor, "*grid"], scale: float, keep_first_axis: bool) -> Tensor:
+    size = list(plane.shape)
+    small = [max(1, round(n * scale)) for n in size]
+    if keep_first_axis:
+        small[0] = size[0]
+    coarse = F.interpolate(plane[None, None], size=small, mode="nearest-exact")
+    return F.interpolate(coarse, size=size, mode=LINEAR[plane.ndim])[0, 0]
+
+
+def gamma(sample: Sample, exponents: Sequence[float], *, inverted: bool) -> Sample:
+    """Raise each channel, scaled to [0, 1], to a power; its mean and deviation are restored."""
+    sign = -1.0 if inverted else 1.0
+    flat = (sample * sign).flatten(1)
+    mean, std = flat.mean(1, keepdim=True), flat.std(1, keepdim=True)
+    low = flat.amin(1, keepdim=True)
+    span = (flat.amax(1, keepdim=True) - low).clamp_min(1e-8)
+    powered = ((flat - low) / span) ** flat.new_tensor(exponents)[:, None] * span + low
+    deviation = powered.std(1, keepdim=True).clamp_min(1e-8)
+    restored = (powered - powered.mean(1, keepdim=True)) / deviation * std + mean
+    return (restored * sign).view_as(sample)

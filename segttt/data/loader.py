@@ -1,0 +1,100 @@
+"""From the prepared store to batches: threads read, the training device augments."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from segttt.cases import Batch
+from segttt.config.plan import Plan
+from segttt.data.augment import recipe
+from segttt.data.augment.spatial import reach
+from segttt.data.draws import TRAINING, VALIDATION, generator
+from segttt.data.sampler import Sampler, Shape3, Window
+from segttt.io.store import StoredCase
+
+READ_AHEAD = 3  # batches; enough to hide a slow read, little enough to hold in memory
+
+
+@dataclass(frozen=True)
+class RawSample:
+    """A window as read, and what is to become of it."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    draw: recipe.Draw
+
+
+class Loader:
+    """Batches of one set of cases; batch `step` depends on (seed, stream, step) only."""
+
+    def __init__(self, cases: Sequence[StoredCase], plan: Plan, *, seed: int, augmented: bool):
+        self.cases = cases
+        self.plan = plan
+        self.seed = seed
+        self.stream = TRAINING if augmented else VALIDATION
+        self.augment = plan.augment if augmented else recipe.NONE
+        self.patch = _as_3d(plan.topology.patch)
+        wide = reach(plan.topology.patch, plan.augment) if augmented else plan.topology.patch
+        self.sampler = Sampler(_as_3d(wide), self.patch, plan.batch, plan.train.foreground_share)
+
+    def batches(self, steps: range, device: torch.device) -> Iterator[Batch]:
+        """The batches of `steps`, read ahead by one thread."""
+        pending: deque[Future[list[RawSample]]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+            try:
+                for step in steps:
+                    pending.append(reader.submit(self.read, step))
+                    if len(pending) > READ_AHEAD:
+                        yield self.finish(pending.popleft().result(), device)
+                while pending:
+                    yield self.finish(pending.popleft().result(), device)
+            finally:
+                for waiting in pending:
+                    waiting.cancel()
+
+    def read(self, step: int) -> list[RawSample]:
+        """Draw and read the windows of one batch."""
+        random = generator(self.seed, self.stream, step)
+        windows = self.sampler.windows(random, self.cases)
+        return [self._read(window, self._draw(random)) for window in windows]
+
+    def _draw(self, random: np.random.Generator) -> recipe.Draw:
+        return recipe.draw(
+            random,
+            self.augment,
+            rank=self.plan.topology.rank,
+            channels=len(self.plan.channels),
+            mirror_axes=self.plan.mirror_axes,
+        )
+
+    def _read(self, window: Window, draw: recipe.Draw) -> RawSample:
+        box = window if draw.turn else window.centred(self.patch)
+        case = self.cases[box.case]
+        return RawSample(case.image(box.start, box.stop), case.label(box.start, box.stop), draw)
+
+    def finish(self, samples: Sequence[RawSample], device: torch.device) -> Batch:
+        """Move the windows of one batch to the device and augment them there."""
+        patch = self.plan.topology.patch
+        masked = [channel.masked for channel in self.plan.normalisation]
+        images, labels = [], []
+        for sample in samples:
+            image = torch.from_numpy(sample.image).to(device, non_blocking=True)
+            truth = torch.from_numpy(sample.labels).to(device, non_blocking=True).long()
+            if len(patch) == 2:
+                image, truth = image[:, 0], truth[0]
+            image, truth = recipe.apply(
+                image, truth, patch, sample.draw, dummy_2d=self.plan.augment.dummy_2d
+            )
+            image, truth = recipe.clear_outside(image, truth, masked)
+            images.append(image)
+            labels.append(truth)
+        return Batch(torch.stack(images), torch.stack(labels))
+
+
+def _as_3d(patch: Sequence[int]) -> Shape3:
+    z, y, x = (1,) * (3 - len(patch)) + tuple(patch)
+    return z, y, x

@@ -1,0 +1,88 @@
+"""Everything that changes while a network trains, and one step of that change."""
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from segttt.cases import Batch
+from segttt.config.plan import Plan
+from segttt.engine.compute import Compute
+from segttt.engine.optimise import make_optimizer
+from segttt.errors import UsageError
+from segttt.losses.compound import deep_supervision_loss, output_weights
+from segttt.metrics.online import counts
+
+
+class Learner:
+    """A network, its optimiser, its loss scale and the moving average of its weights."""
+
+    def __init__(self, network: nn.Module, plan: Plan, compute: Compute):
+        self.plan = plan
+        self.compute = compute
+        self.network = compute.place(network)
+        self.optimizer = make_optimizer(self.network, plan.train)
+        self.scaler = torch.amp.GradScaler(
+            compute.device.type, enabled=compute.dtype == torch.float16
+        )
+        self.parameters = list(self.network.parameters())
+        self.average = [p.detach().clone() for p in self.parameters] if plan.train.average else []
+        self.steps = 0
+
+    def step(self, batch: Batch, lr: float) -> float:
+        """One optimiser step; returns the loss. A loss that is not finite raises `UsageError`."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise UsageError(
+                f"The loss became {value} at step {self.steps}. Lower train.lr, or set "
+                "train.precision=fp32; the last epoch is kept."
+            )
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        if self.plan.train.grad_clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.plan.train.grad_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.steps += 1
+        self._update_average()
+        return value
+
+    @torch.no_grad()
+    def validate(self, batch: Batch) -> tuple[float, Tensor]:
+        """Loss and overlap counts [k-1, 3] (tp, fp, fn) of one batch."""
+        outputs = self._forward(batch)
+        return self._deep_loss(outputs, batch).item(), counts(outputs[0], batch.labels)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights to predict with: the moving average where there is one."""
+        state = dict(self.network.state_dict())
+        if self.average:
+            names = [name for name, _ in self.network.named_parameters()]
+            state |= dict(zip(names, self.average, strict=True))
+        return state
+
+    def _forward(self, batch: Batch) -> list[Tensor]:
+        with self.compute.autocast():
+            return cast("list[Tensor]", self.network(self.compute.arrange(batch.images)))
+
+    def _loss(self, batch: Batch) -> Tensor:
+        return self._deep_loss(self._forward(batch), batch)
+
+    def _deep_loss(self, outputs: list[Tensor], batch: Batch) -> Tensor:
+        weights = output_weights(self.plan.train.deep_supervision, len(outputs))
+        return deep_supervision_loss(
+            outputs, batch.labels, weights, over_batch=self.plan.batch_dice
+        )
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.average:
+            # a young average would remember the random start, so it begins short
+            decay = min(self.plan.train.average, (1 + self.steps) / (10 + self.steps))
+            for mean, now in zip(self.average, self.parameters, strict=True):
+                mean.lerp_(now, 1 - decay)

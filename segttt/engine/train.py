@@ -1,0 +1,109 @@
+"""The training loop."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from segttt.config.recipe import Recipe
+from segttt.data.loader import Loader
+from segttt.engine.learner import Learner
+from segttt.engine.optimise import learning_rate
+from segttt.metrics.online import dice
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step has been made."""
+
+    number: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch has ended."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    val_loss: float | None
+    dice: tuple[float | None, ...]
+    """Pseudo-Dice per foreground class over the validation patches; None: class not seen."""
+    seconds: float
+    spent_seconds: float
+    """Of the whole training so far, interrupted sessions included."""
+
+    @property
+    def mean_dice(self) -> float | None:
+        """Mean over the classes that were seen."""
+        seen = [value for value in self.dice if value is not None]
+        return sum(seen) / len(seen) if seen else None
+
+
+class Clock:
+    """How far a training is, by its steps and, where a limit is set, by its time."""
+
+    def __init__(self, recipe: Recipe, *, limit_seconds: float | None, spent_seconds: float = 0.0):
+        self.total = recipe.epochs * recipe.iterations
+        self.limit_seconds = limit_seconds
+        self.spent_before = spent_seconds
+        self.started = time.monotonic()
+
+    @property
+    def spent_seconds(self) -> float:
+        """Seconds of training, earlier sessions included."""
+        return self.spent_before + time.monotonic() - self.started
+
+    def progress(self, steps: int) -> float:
+        """Share of the training that is done: the larger of steps and time."""
+        by_steps = steps / self.total
+        return (
+            max(by_steps, self.spent_seconds / self.limit_seconds)
+            if self.limit_seconds
+            else by_steps
+        )
+
+
+def fit(
+    learner: Learner, train: Loader, val: Loader | None, clock: Clock, start: int
+) -> Iterator[Step | Epoch]:
+    """Train from epoch `start`, handing back each step and each epoch as it ends."""
+    recipe = learner.plan.train
+    for number in range(start, recipe.epochs):
+        began = time.monotonic()
+        lr = learning_rate(recipe, clock.progress(learner.steps))
+        losses: list[float] = []
+        learner.network.train()
+        first = number * recipe.iterations
+        for batch in train.batches(range(first, first + recipe.iterations), learner.compute.device):
+            progress = clock.progress(learner.steps)
+            if progress >= 1 and losses:
+                break
+            if recipe.schedule_per == "iteration":
+                lr = learning_rate(recipe, progress)
+            losses.append(learner.step(batch, lr))
+            yield Step(learner.steps, losses[-1])
+        val_loss, scores = _validate(learner, val, number)
+        yield Epoch(
+            number, lr, sum(losses) / len(losses), val_loss, scores,
+            time.monotonic() - began, clock.spent_seconds,
+        )  # fmt: skip
+        if clock.progress(learner.steps) >= 1:
+            return
+
+
+def _validate(
+    learner: Learner, val: Loader | None, epoch: int
+) -> tuple[float | None, tuple[float | None, ...]]:
+    steps = learner.plan.train.val_iterations
+    if val is None or not steps:
+        return None, ()
+    learner.network.eval()
+    losses, counts = [], torch.zeros(learner.plan.classes - 1, 3, dtype=torch.long)
+    for batch in val.batches(range(epoch * steps, (epoch + 1) * steps), learner.compute.device):
+        loss, seen = learner.validate(batch)
+        losses.append(loss)
+        counts += seen.cpu()
+    return sum(losses) / len(losses), tuple(dice(counts))

@@ -1,0 +1,100 @@
+"""Scores as tables of text and as CSV."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from segttt.config.report import CaseScore, LabelSummary, Summary
+
+COLUMNS = (
+    *("case", "label", "name", "state", "dice", "iou"),
+    *("tp", "fp", "fn", "n_truth", "n_prediction"),
+)
+
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading and rows of text, all of one width."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+def label_table(summary: Summary) -> Table:
+    """One row per label, and a last row with the mean over cases; a dash where there is no value.
+
+    The deviation beside a label is over cases. A case counts under a label that its truth or its
+    prediction has; where one of the two lacks it, in some case, a column says how often.
+    """
+    labels = summary.per_label
+    header = ["Label", "Cases", "Dice", "SD", "Min", "IoU"]
+    rows = [*map(_label_row, labels), _mean_row(summary)]
+    empty = {
+        "Invented": [label.n_truth_empty for label in labels],
+        "Missed": [label.n_prediction_empty for label in labels],
+    }
+    for name, counts in empty.items():
+        if any(counts):
+            header.append(name)
+            rows = [[*row, str(n)] for row, n in zip(rows, [*counts, sum(counts)], strict=True)]
+    worst = [*(label.worst for label in labels), summary.worst]
+    rows = [[*row, cases[0].id if cases else DASH] for row, cases in zip(rows, worst, strict=True)]
+    return Table([*header, "Worst"], rows)
+
+
+def overall_table(summary: Summary) -> Table:
+    """The figures of the whole summary, one per row, each with what it means."""
+    rows = [
+        ["Dice", number(summary.mean_dice), "mean over cases of the mean over labels"],
+        ["SD over cases", number(summary.sd_cases), "of the cases' mean Dice"],
+        ["SD over labels", number(summary.sd_labels), "of the labels' mean Dice"],
+        ["IoU", number(summary.mean_iou), "mean over cases of the mean over labels"],
+        ["Cases", str(summary.n_cases), "scored"],
+        ["Failed", str(summary.n_failed), "cases without a score, in no mean"],
+    ]
+    rows += [
+        ["Undeclared", str(value), f"no label, found in {cases} predictions, scored as background"]
+        for value, cases in summary.undeclared.items()
+    ]
+    return Table(["Figure", "Value", "Meaning"], rows)
+
+
+def case_table(cases: Sequence[CaseScore], names: Mapping[int, str]) -> Table:
+    """Dice of every case (rows) and label (columns)."""
+    rows = [
+        [case.id, *(number({s.label: s.dice for s in case.labels}.get(label)) for label in names)]
+        for case in cases
+    ]
+    return Table(["Case", *names.values()], rows)
+
+
+def cases_csv(cases: Sequence[CaseScore], names: Mapping[int, str]) -> str:
+    """One line per case and label, in full precision; an empty field where there is no value."""
+    text = StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for case in cases:
+        for score in case.labels:
+            writer.writerow({"case": case.id, "name": names[score.label], **score.model_dump()})
+    return text.getvalue()
+
+
+def number(score: float | None) -> str:
+    """Three decimals, or a dash."""
+    return DASH if score is None else f"{score:.3f}"
+
+
+def _label_row(label: LabelSummary) -> list[str]:
+    dice = label.dice
+    scores = [dice.mean, dice.sd, dice.min, label.iou.mean]
+    return [label.name, str(dice.n), *map(number, scores)]
+
+
+def _mean_row(summary: Summary) -> list[str]:
+    least = summary.worst[0].dice if summary.worst else None
+    scores = [summary.mean_dice, summary.sd_cases, least, summary.mean_iou]
+    return ["Mean", str(summary.n_cases), *map(number, scores)]

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from segttt.config.plan import Inference
+from segttt.engine import compute as computing
+from segttt.engine.predict import Predictor
+from tests.engine.conftest import small_plan
+
+
+class Pointwise(nn.Module):
+    """Logits that depend on a voxel alone, so that windows cannot matter."""
+
+    def forward(self, x):
+        return [torch.cat([-x, x, 2 * x - 1], 1)]
+
+
+@pytest.mark.parametrize("shape", [(8, 16, 16), (21, 30, 17), (5, 40, 9)])
+@pytest.mark.parametrize("mirror", [True, False])
+def test_windows_add_up_to_the_whole(shape, mirror):
+    plan = small_plan(predict=Inference(mirror=mirror))
+    predictor = Predictor([Pointwise()], plan, computing.choose("cpu", "fp32"))
+    image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    logits = torch.cat(list(predictor.slabs(image)), 1)
+    expected = Pointwise()(torch.from_numpy(image)[None])[0][0]
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_networks_are_averaged():
+    class Constant(nn.Module):
+        def __init__(self, value):
+            super().__init__()
+            self.value = value
+
+        def forward(self, x):
+            return [torch.full((len(x), 3, *x.shape[2:]), self.value)]
+
+    predictor = Predictor(
+        [Constant(1.0), Constant(4.0)], small_plan(), computing.choose("cpu", "fp32")
+    )
+    (slab,) = predictor.slabs(np.zeros((1, 8, 16, 16), dtype=np.float32))
+    torch.testing.assert_close(slab, torch.full_like(slab, 2.5))
