@@ -1,0 +1,1 @@
+"""The words of the user: one thin file per command (typer, rich)."""

@@ -1,0 +1,92 @@
+"""What the machine offers."""
+
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import torch
+
+import segttt
+from segttt.cluster.cores import usable_cores
+from segttt.engine.compute import cpu_has_bf16
+
+ROOMY = 8 * 2**30  # memory below which a 3D training on the CPU will hardly fit
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact and what it means."""
+
+    subject: str
+    state: Literal["ok", "note", "fault"]
+    text: str
+
+
+def examine() -> list[Finding]:
+    """All findings, most fundamental first."""
+    return [
+        Finding("segttt", "ok", f"{segttt.__version__} on Python {platform.python_version()}"),
+        _torch(),
+        _gpu(),
+        _cpu(),
+        _memory(),
+        _disk(),
+        _kernels(),
+        _mamba(),
+    ]
+
+
+def _torch() -> Finding:
+    number = torch.__version__
+    if number.startswith("2.9."):
+        advice = f"{number} convolves 3D volumes several times slower; install 2.10 or newer"
+        return Finding("torch", "fault", advice)
+    return Finding("torch", "ok", number)
+
+
+def _gpu() -> Finding:
+    if not torch.cuda.is_available():
+        return Finding(
+            "GPU", "note", "none visible; everything runs on the CPU, preset laptop suits it"
+        )
+    about = torch.cuda.get_device_properties(0)
+    return Finding("GPU", "ok", f"{about.name}, {about.total_memory / 2**30:.0f} GiB")
+
+
+def _cpu() -> Finding:
+    cores, all_cores = usable_cores(), psutil.cpu_count() or 1
+    share = f"{cores} of {all_cores} cores usable" if cores < all_cores else f"{cores} cores"
+    half = "bf16 natively" if cpu_has_bf16() else "no native bf16, training runs in fp32"
+    return Finding("CPU", "ok", f"{share}, {half}")
+
+
+def _memory() -> Finding:
+    free = psutil.virtual_memory().available
+    text = f"{free / 2**30:.1f} GiB free"
+    return Finding("memory", "ok" if free >= ROOMY else "note", text)
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    return Finding(
+        "disk here", "ok" if free > 10 * 2**30 else "note", f"{free / 2**30:.0f} GiB free"
+    )
+
+
+def _kernels() -> Finding:
+    return Finding("TTT layers", "ok", "ttt_linear: PyTorch reference")
+
+
+def _mamba() -> Finding:
+    if find_spec("mamba_ssm") is None:
+        return Finding("mamba-ssm", "note", "not installed; nothing here needs it")
+    try:
+        return Finding("mamba-ssm", "ok", version("mamba-ssm"))
+    except PackageNotFoundError:
+        return Finding("mamba-ssm", "note", f"importable by {sys.executable}, version unknown")

@@ -1,0 +1,82 @@
+"""What a plan will cost: parameters, memory, disk, and time from one measured step."""
+
+import time
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+from segttt.cases import Batch
+from segttt.config.fingerprint import Fingerprint
+from segttt.config.network import Topology
+from segttt.config.plan import Plan
+from segttt.engine import compute as computing
+from segttt.engine.learner import Learner
+from segttt.networks.build import build, parameter_count
+from segttt.planning.budget import disk_bytes, training_memory_bytes
+
+MEASURED_VOXELS = 65_536  # a step of this size takes seconds on a laptop, whatever the plan
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Costs of a training."""
+
+    parameters: int
+    memory_bytes: int
+    disk_bytes: int
+    seconds_per_epoch: float | None
+    seconds_in_all: float | None
+    how: str
+
+
+def estimate(plan: Plan, fingerprint: Fingerprint, *, measure: bool) -> Estimate:
+    """Costs of training the plan here; the time scales one measured step by its voxels."""
+    parameters = parameter_count(plan.network, plan.topology, len(plan.channels), plan.classes)
+    per_epoch, how = _measured(plan) if measure else (None, "")
+    return Estimate(
+        parameters=parameters,
+        memory_bytes=training_memory_bytes(plan, parameters),
+        disk_bytes=disk_bytes(fingerprint, plan),
+        seconds_per_epoch=per_epoch,
+        seconds_in_all=None if per_epoch is None else per_epoch * plan.train.epochs,
+        how=how,
+    )
+
+
+def _measured(plan: Plan) -> tuple[float, str]:
+    """Seconds per epoch, from the second of two steps on one sample of a small patch."""
+    small = plan.model_copy(update={"topology": _small(plan.topology), "batch": 1})
+    compute = computing.choose("auto", plan.train.precision)
+    network = build(small.network, small.topology, len(plan.channels), plan.classes)
+    learner = Learner(network, small, compute)
+    patch = small.topology.patch
+    images = torch.rand(1, len(plan.channels), *patch, device=compute.device)
+    batch = Batch(images, torch.zeros(1, *patch, dtype=torch.long, device=compute.device))
+    learner.step(batch, plan.train.lr)
+    started = time.perf_counter()
+    learner.step(batch, plan.train.lr)
+    scale = plan.batch * prod(plan.topology.patch) / prod(patch)
+    step = (time.perf_counter() - started) * scale
+    # a validation batch has no backward pass, which takes two thirds of a step
+    steps = plan.train.iterations + plan.train.val_iterations / 3
+    size = " x ".join(map(str, patch))
+    return step * steps, f"one step of 1 x {size} measured on {compute.device}"
+
+
+def _small(topology: Topology) -> Topology:
+    """The same stages with a patch of few voxels."""
+    patch = list(topology.patch)
+    while prod(patch) > MEASURED_VOXELS:
+        halves = [
+            n // 2 if (n // 2) % s == 0 else 0
+            for n, s in zip(patch, topology.total_stride, strict=True)
+        ]
+        if not any(halves):
+            patch = [max(s, n - s) for n, s in zip(patch, topology.total_stride, strict=True)]
+            if patch == list(topology.total_stride):
+                break
+            continue
+        axis = max(range(len(patch)), key=lambda a: halves[a])
+        patch[axis] = halves[axis]
+    return topology.model_copy(update={"patch": tuple(patch)})

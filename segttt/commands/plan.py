@@ -1,0 +1,162 @@
+"""From a folder of data to a plan, naming every case that cannot be used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from segttt.cases import Failure
+from segttt.cluster.local import map_cases
+from segttt.commands.selection import select_cases
+from segttt.commands.watch import Watch
+from segttt.config import preset as presets
+from segttt.config.dataset import CaseFiles, Dataset
+from segttt.config.fingerprint import Fingerprint
+from segttt.config.network import NetworkSpec
+from segttt.config.overrides import override
+from segttt.config.plan import Plan
+from segttt.config.preset import Preset
+from segttt.errors import DataError, LayoutError, SegtttError, UsageError
+from segttt.io.check import case_of, undeclared_labels
+from segttt.io.files import write_text
+from segttt.io.layouts.read import discover_labels, read_dataset
+from segttt.io.volumes import read_volume
+from segttt.io.workspace import Workspace, write_json
+from segttt.networks.build import spec
+from segttt.planning.fingerprint import CaseSample, case_sample, merge
+from segttt.planning.planner import label_notice, make_plan
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked of plan, preprocess and train."""
+
+    workspace: Workspace
+    data: Path | None = None
+    preset: str | None = None
+    network: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Dotted plan fields to change."""
+    cases: str | None = None
+    """FILE or FILE:KEY with the ids to use; None: all."""
+    instances: bool = False
+    planner: Literal["v2.1", "v2.8"] = "v2.1"
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan and what it rests on."""
+
+    dataset: Dataset
+    fingerprint: Fingerprint
+    plan: Plan
+    failures: Sequence[Failure]
+
+
+def make(request: Request, watch: Watch, *, write: bool = True) -> Planned:
+    """Read and check every case, take the fingerprint and plan; `write` keeps the result."""
+    if request.data is None:
+        raise UsageError("Name the folder of the data: segttt plan DATA, or --data DATA.")
+    chosen = presets.load(request.preset) if request.preset else None
+    dataset, failures = _declared(request, chosen, watch)
+    dataset, fingerprint, broken = _fingerprint(dataset, request, watch)
+    failures = [*failures, *broken]
+    if not dataset.cases:
+        raise LayoutError(_nothing_usable(request.data, failures))
+    plan = plan_for(request, dataset, fingerprint, chosen)
+    if write:
+        request.workspace.save_fingerprint(dataset, fingerprint)
+        write_json(request.workspace.checks_file, [failure.__dict__ for failure in failures])
+        write_text(request.workspace.plan_file, plan.dump())
+    return Planned(dataset, fingerprint, plan, failures)
+
+
+def plan_for(
+    request: Request, dataset: Dataset, fingerprint: Fingerprint, chosen: Preset | None
+) -> Plan:
+    """The plan of a known fingerprint under the request's preset, network and settings."""
+    plan = make_plan(
+        dataset,
+        fingerprint,
+        preset=chosen,
+        network=network_spec(request.network, chosen),
+        planner=request.planner,
+    )
+    return override(plan, request.settings)
+
+
+def network_spec(name: str | None, chosen: Preset | None) -> NetworkSpec:
+    """The spec by name, with what the preset changes of it."""
+    default = chosen.network if chosen and chosen.network else "ttt-unet-bot"
+    options = chosen.network_options if chosen else {}
+    return override(spec(name or default), options)
+
+
+def existing_or_new(request: Request, watch: Watch, *, write: bool = True) -> tuple[Planned, bool]:
+    """The plan of the workspace, adapted to the request, or a new one; True where it is new."""
+    if not request.workspace.plan_file.is_file():
+        return make(request, watch, write=write), True
+    plan = request.workspace.plan()
+    if request.preset and request.preset != plan.preset:
+        raise UsageError(
+            f"{request.workspace.folder}: was planned with "
+            f"{f'preset {plan.preset}' if plan.preset else 'no preset'}, not {request.preset}. "
+            "Choose another workspace with -w, or plan it anew with `segttt plan`."
+        )
+    if request.network:
+        chosen = presets.load(plan.preset) if plan.preset else None
+        plan = plan.model_copy(update={"network": network_spec(request.network, chosen)})
+    plan = override(plan, request.settings)
+    workspace = request.workspace
+    return Planned(workspace.dataset(), workspace.fingerprint(), plan, []), False
+
+
+def _declared(
+    request: Request, chosen: Preset | None, watch: Watch
+) -> tuple[Dataset, list[Failure]]:
+    """The dataset with its labels, restricted to the chosen cases."""
+    data = request.data or Path()
+    wants = request.instances or bool(chosen and chosen.dataset and chosen.dataset.instances)
+    dataset, failures = read_dataset(data, instances=wants)
+    if request.cases:
+        dataset = select_cases(dataset, request.cases)
+    if chosen and (notice := label_notice(dataset, chosen)):
+        watch.note(notice)
+    if not dataset.labels and not dataset.instances:
+        known = chosen.dataset.labels if chosen and chosen.dataset else discover_labels(dataset)
+        dataset = dataset.model_copy(update={"labels": known})
+    return dataset, failures
+
+
+def _fingerprint(
+    dataset: Dataset, request: Request, watch: Watch
+) -> tuple[Dataset, Fingerprint, list[Failure]]:
+    def sample(files: CaseFiles) -> CaseSample:
+        volume = read_volume(case_of(files), len(dataset.channels))
+        problems = undeclared_labels(volume, dataset)
+        if problems:
+            raise DataError(" ".join(problems))
+        return case_sample(volume, dataset, total_cases=len(dataset.cases))
+
+    usable: list[tuple[CaseFiles, CaseSample]] = []
+    failures: list[Failure] = []
+    results = map_cases(sample, dataset.cases, workers=request.workers)
+    for files, result in watch.track(results, "check and fingerprint", len(dataset.cases)):
+        if isinstance(result, DataError):
+            failures.append(Failure(files.id, "check", str(result)))
+        elif isinstance(result, SegtttError):
+            raise result
+        else:
+            usable.append((files, result))
+    kept = dataset.model_copy(update={"cases": tuple(files for files, _ in usable)})
+    if not usable:
+        return kept, Fingerprint(cases=(), channels=(), class_voxels={}), failures
+    return kept, merge([one for _, one in usable]), failures
+
+
+def _nothing_usable(data: Path, failures: Sequence[Failure]) -> str:
+    first = (
+        f" The first of {len(failures)}: {failures[0].id}: {failures[0].reason}" if failures else ""
+    )
+    return f"{data}: holds no case that can be used.{first}"

@@ -1,0 +1,50 @@
+"""Bring every case onto the plan's grid, once; what is done stays done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segttt.cases import Failure
+from segttt.cluster.local import map_cases
+from segttt.commands.watch import Watch
+from segttt.config.dataset import CaseFiles, Dataset
+from segttt.config.plan import Plan
+from segttt.errors import DataError, SegtttError
+from segttt.io.check import case_of
+from segttt.io.store import finished, write_case
+from segttt.io.volumes import read_volume
+from segttt.io.workspace import Workspace
+from segttt.preprocessing.pipeline import prepare
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """Where the prepared cases lie and which could not be made."""
+
+    folder: Path
+    made: int
+    kept: int
+    failures: Sequence[Failure]
+
+
+def preprocess(
+    dataset: Dataset, plan: Plan, workspace: Workspace, watch: Watch, *, workers: int
+) -> Preprocessed:
+    """Prepare the cases that are not prepared yet."""
+    folder = workspace.prepared(plan)
+    done = finished(folder)
+    missing = [files for files in dataset.cases if files.id not in done]
+
+    def one(files: CaseFiles) -> None:
+        volume = read_volume(case_of(files), len(plan.channels))
+        write_case(folder, prepare(volume, plan), plan.topology.patch, plan.classes)
+
+    failures = []
+    results = map_cases(one, missing, workers=workers)
+    for files, result in watch.track(results, "preprocess", len(missing)):
+        if isinstance(result, DataError):
+            failures.append(Failure(files.id, "preprocess", str(result)))
+        elif isinstance(result, SegtttError):
+            raise result
+    kept = len(dataset.cases) - len(missing)
+    return Preprocessed(folder, len(missing) - len(failures), kept, failures)

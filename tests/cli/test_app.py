@@ -1,0 +1,118 @@
+"""The command line as a whole: help, exit codes, the list of options."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from segttt.cli import options
+from segttt.cli.app import app, run
+from segttt.errors import UsageError
+
+COMMANDS = ["plan", "preprocess", "train", "predict", "evaluate", "demo", "doctor"]
+GROUPS = {"presets": ["list", "show"], "networks": ["list"], "data": ["check"]}
+
+
+def test_help_answers_without_torch():
+    code = (
+        "import sys; from segttt.cli.app import run; code = run(['train', '--help']); "
+        "heavy = {'torch', 'numpy', 'SimpleITK', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [[c] for c in COMMANDS] + [[g, c] for g, cs in GROUPS.items() for c in cs]
+)
+def test_every_help_has_an_example(command, capsys):
+    assert run([*command, "--help"]) == 0
+    assert f"segttt {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_list_of_options_is_frozen():
+    """A new flag is a decision: most wishes are a field of the plan, set by --set."""
+    root = typer.main.get_command(app)
+    found = {}
+    for name, command in root.commands.items():
+        for sub, leaf in getattr(command, "commands", {"": command}).items():
+            found[f"{name} {sub}".strip()] = sorted(
+                option for p in leaf.params for option in p.opts if option.startswith("--")
+            )
+    shared = [
+        "--cases",
+        "--dry-run",
+        "--instances",
+        "--json",
+        "--preset",
+        "--set",
+        "--workers",
+        "--workspace",
+    ]
+    assert found == {
+        "plan": sorted([*shared, "--network", "--planner", "--measure", "--show"]),
+        "preprocess": sorted([*shared, "--data"]),
+        "train": sorted(
+            [*shared, "--data", "--network", "--planner", "--fold", "--folds", "--epochs",
+             "--iters", "--time-limit", "--seed", "--deterministic", "--resume", "--name", "--validate",
+             "--device", "--threads"]
+        ),
+        "predict": sorted(
+            ["--model", "--out", "--folds", "--mirror", "--overlap", "--skip-done", "--set",
+             "--device", "--dry-run", "--json"]
+        ),
+        "evaluate": ["--json", "--labels", "--out", "--workers"],
+        "demo": ["--json", "--network", "--out", "--seed", "--time-limit"],
+        "doctor": ["--json"],
+        "presets list": ["--json"],
+        "presets show": ["--json"],
+        "networks list": ["--json"],
+        "data check": ["--instances", "--json", "--preset", "--workers"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        (["train", "--preset", "nosuch", "--data", "."], 2, "no preset 'nosuch'"),
+        (["train"], 2, "Name a workspace"),
+        (["train", "-w", "nowhere"], 2, "Name the folder of the data"),
+        (["plan", "--preset", "laptop", "."], 3, ""),
+        (["presets", "show", "nosuch"], 2, "Known presets"),
+        (["train", "--data", ".", "--set", "novalue"], 2, "field=value"),
+        (["train", "--data", ".", "--time-limit", "soon"], 2, "1h30m"),
+        (["nosuch"], 2, "No such command"),
+    ],
+)
+def test_errors_are_one_sentence_with_their_exit_code(
+    command, code, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(command) == code
+    printed = capsys.readouterr().err
+    assert words in " ".join(printed.split())
+    assert "Traceback" not in printed
+
+
+def test_doctor_and_presets_speak_json(capsys):
+    assert run(["doctor", "--json"]) in (0, 6)
+    subjects = {finding["subject"] for finding in json.loads(capsys.readouterr().out)}
+    assert {"torch", "GPU", "CPU", "memory"} <= subjects
+    assert run(["presets", "list", "--json"]) == 0
+    assert {"flare22", "laptop"} <= {one["name"] for one in json.loads(capsys.readouterr().out)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("90s", 90), ("2m", 120), ("1h30m", 5400), (None, None)]
+)
+def test_time_limits(text, expected):
+    assert options.seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "m", "2 m", "two", "-5", "0"])
+def test_bad_time_limits(text):
+    with pytest.raises(UsageError):
+        options.seconds(text)

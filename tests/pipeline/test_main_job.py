@@ -1,0 +1,132 @@
+"""From a folder of scans to scores, as a user types it."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from segttt.cli.app import run
+from tests.pipeline.conftest import SMALL
+
+TRAIN = [
+    "train", "--preset", "laptop", "--epochs", "2", "--iters", "3", "--set",
+    "network.heads=4", "--threads", "1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workspace(tiny_cohort, tmp_path_factory):
+    """A trained workspace: train plans and preprocesses what is missing."""
+    folder = tmp_path_factory.mktemp("job") / "run"
+    command = [*TRAIN, *SMALL, "--data", str(tiny_cohort), "-w", str(folder)]
+    assert run(command) == 0
+    return folder
+
+
+def test_train_leaves_what_the_design_promises(workspace):
+    folder = workspace / "train" / "ttt-unet-bot+heads=4" / "fold0" / "seed0"
+    for name in ("model.safetensors", "metrics.jsonl", "curves.svg", "env.json", "plan.json"):
+        assert (folder / name).is_file(), name
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+    summary = json.loads((folder / "val" / "summary.json").read_text())
+    assert summary["n_cases"] == 2
+
+
+def test_predict_then_evaluate(workspace, tiny_cohort, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert (
+        run(["predict", str(tiny_cohort / "imagesTs"), "-m", str(workspace), "-o", str(out)]) == 0
+    )
+    source = sitk.ReadImage(str(tiny_cohort / "imagesTs" / "case_6_0000.nii.gz"))
+    result = sitk.ReadImage(str(out / "case_6.nii.gz"))
+    assert result.GetSize() == source.GetSize()
+    assert np.allclose(result.GetOrigin(), source.GetOrigin())
+    assert np.allclose(result.GetSpacing(), source.GetSpacing())
+    capsys.readouterr()
+    assert run(["evaluate", str(out), str(tiny_cohort / "labelsTs"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["summary"]["n_cases"] == 2
+    assert json.loads((out / "failures.json").read_text()) == []
+
+
+def test_skip_done_keeps_whole_results_and_repairs_broken_ones(workspace, tiny_cohort, tmp_path):
+    out = tmp_path / "out"
+    command = ["predict", str(tiny_cohort / "imagesTs"), "-m", str(workspace), "-o", str(out)]
+    assert run(command) == 0
+    whole, broken = out / "case_6.nii.gz", out / "case_7.nii.gz"
+    before, content = whole.stat().st_mtime_ns, broken.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    assert run([*command, "--skip-done"]) == 0
+    assert whole.stat().st_mtime_ns == before
+    assert broken.read_bytes() == content
+
+
+def test_one_bad_scan_never_stops_the_others(workspace, tiny_cohort, tmp_path, capsys):
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    good = (tiny_cohort / "imagesTs" / "case_6_0000.nii.gz").read_bytes()
+    (scans / "good.nii.gz").write_bytes(good)
+    (scans / "cut.nii.gz").write_bytes(good[: len(good) // 2])
+    assert run(["predict", str(scans), "-m", str(workspace), "-o", str(out)]) == 4
+    assert (out / "good.nii.gz").is_file()
+    assert not (out / "cut.nii.gz").exists()
+    (failure,) = json.loads((out / "failures.json").read_text())
+    assert failure["id"] == "cut"
+    assert "cut.nii.gz" in failure["reason"]
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_evaluate_names_missing_and_misplaced(workspace, tiny_cohort, tmp_path):
+    out = tmp_path / "out"
+    assert (
+        run(["predict", str(tiny_cohort / "imagesTs"), "-m", str(workspace), "-o", str(out)]) == 0
+    )
+    (out / "case_6.nii.gz").unlink()
+    moved = sitk.ReadImage(str(out / "case_7.nii.gz"))
+    moved.SetOrigin((0.0, 0.0, 0.0))
+    sitk.WriteImage(moved, str(out / "case_7.nii.gz"))
+    assert (
+        run(["evaluate", str(out), str(tiny_cohort / "labelsTs"), "-o", str(tmp_path / "s")]) == 3
+    )
+    reasons = {f["id"]: f["reason"] for f in json.loads((tmp_path / "s/failures.json").read_text())}
+    assert "no segmentation of case_6" in reasons["case_6"]
+    assert "does not lie on the grid" in reasons["case_7"]
+
+
+def test_another_plan_is_refused_in_the_same_run(workspace, tiny_cohort, capsys):
+    command = [*TRAIN, *SMALL, "-w", str(workspace), "--set", "train.lr=0.5"]
+    assert run(command) == 2
+    assert "train.lr" in capsys.readouterr().err
+    assert run([*command, "--name", "fast", "--no-validate"]) == 0
+    assert (workspace / "train" / "fast" / "fold0" / "seed0" / "model.safetensors").is_file()
+
+
+def test_dry_runs_write_nothing(tiny_cohort, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data = str(tiny_cohort)
+    assert run(["plan", data, "--preset", "laptop", "--dry-run"]) == 0
+    printed = capsys.readouterr()
+    for word in ("patch", "batch", "stages", "parameters", "memory", "disk", "time per epoch"):
+        assert word in printed.out
+    assert "segttt train" in printed.err
+    assert run([*TRAIN, *SMALL, "--data", data, "--dry-run"]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_folds_are_averaged(tiny_cohort, tmp_path):
+    folder = tmp_path / "run"
+    command = [*TRAIN, *SMALL, "--data", str(tiny_cohort), "-w", str(folder), "--folds", "0,1"]
+    assert run([*command, "--no-validate"]) == 0
+    out = tmp_path / "out"
+    assert run(["predict", str(tiny_cohort / "imagesTs"), "-m", str(folder), "-o", str(out)]) == 0
+    assert len(json.loads((out / "manifest.json").read_text())["models"]) == 2
+
+
+def test_the_ablation_trains_and_predicts(tiny_cohort, tmp_path):
+    folder = tmp_path / "run"
+    command = [*TRAIN, *SMALL, "--data", str(tiny_cohort), "-w", str(folder), "--fold", "all"]
+    assert run([*command, "--set", "network.mixer=none"]) == 0
+    (model,) = (folder / "train").iterdir()
+    assert "mixer=none" in model.name
