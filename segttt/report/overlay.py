@@ -79,7 +79,8 @@ def overlay_png(
     columns = max(1, min(len(names), int(total / entry)))
     bottom = LEGEND_ROW * -(-len(names) // columns) + 2 * GAP
     with plain(**{"text.color": BRIGHT}):
-        figure = Figure((total, bottom + 2 * HEIGHT + GAP + TOP), facecolor=NIGHT, dpi=DPI)
+        height = bottom + 2 * HEIGHT + GAP + (TOP if title else GAP)
+        figure = Figure((total, height), facecolor=NIGHT, dpi=DPI)
         for row, (word, labels) in enumerate((("Prediction", prediction), ("Truth", truth))):
             left = GAP
             for plane, size, width in zip(planes, sizes, widths, strict=True):
