@@ -7,16 +7,7 @@ n  tokens of a sequence        h  heads                d  width of one head
 `*grid` stands for the spatial axes, (z, y, x) in 3D and (y, x) in 2D.
 """
 
-from typing import Literal
-
-import numpy as np
-from jaxtyping import Float, Float32, Int
-from torch import Tensor
-
-Rank = Literal[2, 3]
-Shape = tuple[int, ...]
-
-Image = Float32[np.ndarray, "c z y x"]
-Labels = Int[np.ndarray, "z y x"]
-Images = Float[Tensor, "b c *grid"]
-Logits = Float[Tensor, "b k *grid"]
+Shape3 = tuple[int, int, int]
+"""Voxels along (z, y, x)."""
+Triple = tuple[float, float, float]
+"""Numbers along (z, y, x), or a point (left, posterior, superior) in mm."""

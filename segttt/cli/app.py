@@ -76,17 +76,27 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         console.fail("Interrupted; the same command goes on from what is finished.")
         return INTERRUPTED
-    except MemoryError as error:
-        _trace(arguments)
-        console.fail(f"Not enough memory. {error} Use a smaller patch or batch, or fewer workers.")
-        return OUT_OF_RESOURCES
     except Exception as error:  # noqa: BLE001 - the boundary of the program
         _trace(arguments)
+        if out_of_memory(error):
+            advice = "Use a smaller patch or batch (--set), fewer --workers, or another device."
+            console.fail(f"Not enough memory ({_first_line(error)}). {advice}")
+            return OUT_OF_RESOURCES
         console.fail(
-            f"Internal error ({type(error).__name__}: {error}). This is a bug of segttt; "
-            "`segttt --debug ...` shows where, please report it."
+            f"Internal error ({type(error).__name__}: {_first_line(error)}). This is a bug of "
+            "segttt; `segttt --debug ...` shows where, please report it."
         )
         return 1
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether Python, the CPU's allocator or the GPU ran out of memory."""
+    named = type(error).__name__ in ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")
+    return named or "can't allocate memory" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no details"])[0]
 
 
 def _exit_code(code: object) -> int:

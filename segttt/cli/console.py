@@ -38,13 +38,16 @@ def fail(text: str) -> None:
     err.print(f"error: {text}", markup=False, style="bold red" if err.is_terminal else None)
 
 
-def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table; the first column is text, the others are figures."""
+def table(
+    title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, prose: str | None = None
+) -> None:
+    """A table; the first column and the column `prose` are text, the others are figures."""
     drawn = Table(
         title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE
     )
     for position, name in enumerate(header):
-        drawn.add_column(name, justify="right" if position else "left", no_wrap=position > 0)
+        text = position == 0 or name == prose
+        drawn.add_column(name, justify="left" if text else "right", no_wrap=name != prose)
     for row in rows:
         drawn.add_row(*row)
     out.print(drawn)
@@ -111,6 +114,11 @@ class LiveWatch:
         if self.bar:
             for task in self.bar.task_ids:
                 self.bar.update(task, status=text)
+
+    def milestone(self, text: str) -> None:
+        """A line in a log; on a terminal the bar says it already."""
+        if not err.is_terminal:
+            note(text)
 
     def note(self, text: str) -> None:
         """Show a sentence."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from segttt.cli import console, options
+from segttt.cli.evaluate import deviations
 
 
 def demo(
@@ -15,12 +16,18 @@ def demo(
     ] = "ttt-unet-bot",
     time_limit: Annotated[str, typer.Option(help="How long to train.")] = "2m",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the cohort and the training.")] = 0,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run the whole job on synthetic CT volumes: no data needed, a few minutes on a laptop.
 
     Example: `segttt demo`
     """
+    if dry_run:
+        console.say(
+            f"Would write 20 phantom cases and train {network} for {time_limit} in {folder}"
+        )
+        return
     from segttt.cluster.cores import usable_cores
     from segttt.commands.demo import demonstrate
     from segttt.report.tables import label_table
@@ -38,6 +45,7 @@ def demo(
         return
     scores = label_table(summary)
     console.table(f"{network} on {summary.n_cases} phantom test cases", scores.header, scores.rows)
+    console.say(deviations(summary))
     console.say(f"Trained {result.trained.seconds:.0f} s, everything took {result.seconds:.0f} s.")
     console.say(f"Truth and prediction: {result.picture}")
     console.next_command("segttt train --preset laptop --data YOUR_DATA")

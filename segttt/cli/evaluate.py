@@ -1,13 +1,16 @@
 """segttt evaluate"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segttt.cli import console, options
 from segttt.cli.plan import report_failures
 from segttt.errors import UsageError
+
+if TYPE_CHECKING:
+    from segttt.config.report import Summary
 
 
 def evaluate(
@@ -21,6 +24,7 @@ def evaluate(
         str | None, typer.Option("--labels", help="Labels to score, e.g. 1=liver,2=spleen.")
     ] = None,
     workers: options.Workers = None,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Score segmentations: Dice and IoU per label and case, empty cases counted apart.
@@ -33,10 +37,23 @@ def evaluate(
     """
     from segttt.cluster.cores import usable_cores
     from segttt.commands.evaluate import evaluate as run
+    from segttt.commands.evaluate import pairs
     from segttt.report.tables import label_table
 
+    target = out or predictions / "evaluate"
+    if dry_run:
+        expected, given = pairs(predictions, truth)
+        both = len(set(expected) & set(given))
+        content = {"out": target, "to_score": both, "missing": len(expected) - both}
+        if as_json:
+            console.emit_json(content)
+        else:
+            missing = len(expected) - both
+            console.say(f"{both} cases to score, {missing} not predicted, results in {target}")
+        return
+
     result = run(
-        predictions, truth, out or predictions / "evaluate", console.LiveWatch(),
+        predictions, truth, target, console.LiveWatch(),
         labels=_labels(labels), workers=workers or usable_cores(),
     )  # fmt: skip
     failures = [failure.__dict__ for failure in result.failures]
@@ -49,6 +66,7 @@ def evaluate(
         scores = label_table(result.summary)
         title = f"{result.summary.n_cases} cases, protocol {result.summary.protocol}"
         console.table(title, scores.header, scores.rows)
+        console.say(deviations(result.summary))
         console.say(f"Per case: {result.out / 'cases.csv'}")
         if result.surplus:
             console.note(
@@ -57,6 +75,13 @@ def evaluate(
         report_failures(failures)
     if failures:
         raise typer.Exit(4 if result.scores else 3)
+
+
+def deviations(summary: "Summary") -> str:
+    """The mean Dice with both deviations, each named."""
+    figures = (summary.mean_dice, summary.sd_cases, summary.sd_labels)
+    mean, cases, labels = ("–" if one is None else f"{one:.4f}" for one in figures)
+    return f"Mean Dice {mean}, SD over cases {cases}, SD over labels {labels}"
 
 
 def _labels(text: str | None) -> dict[int, str] | None:

@@ -56,6 +56,11 @@ def predict(
     target = out or _default_out(model, scans)
     if dry_run:
         files, cases = plan_prediction(scans, model, chosen)
+        if as_json:
+            console.emit_json(
+                {"out": target, "models": files, "cases": [case.id for case in cases]}
+            )
+            return
         console.say(f"{len(cases)} cases, {len(files)} networks averaged, results in {target}")
         return
     result = run(scans, model, target, chosen, console.LiveWatch())

@@ -41,8 +41,12 @@ def preprocess(
     planned, _ = existing_or_new(request, watch, write=not dry_run)
     target = request.workspace.prepared(planned.plan)
     if dry_run:
-        missing = len(planned.dataset.cases) - len(finished(target))
-        console.say(f"{missing} of {len(planned.dataset.cases)} cases to prepare in {target}")
+        ids = {case.id for case in planned.dataset.cases}
+        missing = len(ids - finished(target))
+        if as_json:
+            console.emit_json({"folder": target, "to_make": missing, "kept": len(ids) - missing})
+        else:
+            console.say(f"{missing} of {len(ids)} cases to prepare in {target}")
         return
     result = run(planned.dataset, planned.plan, request.workspace, watch, workers=count)
     failures = [failure.__dict__ for failure in (*planned.failures, *result.failures)]

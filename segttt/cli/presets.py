@@ -24,14 +24,14 @@ def list_presets(as_json: options.AsJson = False) -> None:
     rows = [
         [
             one.name,
-            one.title,
             f"{one.rank}D" if one.rank else "2D, 3D",
             " x ".join(map(str, one.topology.patch)) if one.topology else "planned",
             str(one.batch or "planned"),
+            one.title,
         ]
         for one in presets
     ]
-    console.table("Presets", ["name", "for", "rank", "patch", "batch"], rows)
+    console.table("Presets", ["name", "rank", "patch", "batch", "for"], rows, prose="for")
 
 
 @presets_app.command("show")

@@ -90,10 +90,15 @@ def train(
     wanted = _folds(fold, folds, planned.dataset)
     label = name or run_label(planned.plan.network.name, assignments)
     if dry_run:
+        splits = {str(one): split(planned.dataset, one) for one in wanted}
+        if as_json:
+            console.emit_json(
+                {"run": label, "folds": splits, "plan": planned.plan.model_dump(mode="json")}
+            )
+            return
         console.facts(f"Would train {label} in {folder}", plan_rows(planned.plan))
-        for one in wanted:
-            ids = split(planned.dataset, one)
-            console.say(f"  fold {one}: {len(ids[0])} cases to train, {len(ids[1])} to validate")
+        for one, (ours, theirs) in splits.items():
+            console.say(f"  fold {one}: {len(ours)} cases to train, {len(theirs)} to validate")
         return
     prepared = preprocess(planned.dataset, planned.plan, request.workspace, watch, workers=count)
     failures = [failure.__dict__ for failure in (*planned.failures, *prepared.failures)]

@@ -65,7 +65,9 @@ def _picture(folder: Path, data: Path, out: Path, plan: Plan) -> Path:
         read_volume(one, 1, label=False).image[0].astype(np.int16) for one in (truth, predicted)
     )
     spacing = volume.grid.spacing_mm
-    picture = overlay_png(volume.image, true, found, plan.labels, spacing_mm=spacing)
+    picture = overlay_png(
+        volume.image, true, found, plan.labels, spacing_mm=spacing, title=f"Case {case.id}"
+    )
     path = folder / "picture.png"
     write_bytes(path, picture)
     return path

@@ -45,14 +45,7 @@ def evaluate(
 ) -> Evaluated:
     """Score every case of `truth`; a missing or misplaced prediction is a failure of its case."""
     told, instances = _manifest(predictions)
-    expected, given = _files(truth), _files(predictions)
-    if not expected:
-        raise LayoutError(f"{truth}: holds no label map. Name the folder of the true label maps.")
-    if not set(expected) & set(given):
-        raise LayoutError(
-            f"{predictions}: has no case in common with {truth}. "
-            "File names without ending must agree."
-        )
+    expected, given = pairs(predictions, truth)
     names = labels or told or _names_in(expected.values())
 
     def score(case: str) -> CaseScore:
@@ -75,6 +68,17 @@ def evaluate(
     write_text(out / "summary.json", summary.dump())
     write_json(out / "failures.json", [asdict(failure) for failure in failures])
     return Evaluated(out, summary, scores, failures, sorted(set(given) - set(expected)))
+
+
+def pairs(predictions: Path, truth: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """True and predicted label maps by id; a `LayoutError` where they share no case."""
+    expected, given = _files(truth), _files(predictions)
+    if not set(expected) & set(given):
+        raise LayoutError(
+            f"{predictions}: has no case in common with {truth}. "
+            "File names without ending must agree."
+        )
+    return expected, given
 
 
 def _score(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
-from segttt.commands.selection import select_cases
+from segttt.commands.selection import case_ids, select_cases
 from segttt.commands.watch import Watch
 from segttt.config import preset as presets
 from segttt.config.dataset import CaseFiles, Dataset
@@ -87,29 +87,43 @@ def plan_for(
 
 
 def network_spec(name: str | None, chosen: Preset | None) -> NetworkSpec:
-    """The spec by name, with what the preset changes of it."""
+    """The spec by name; the preset's own network with what the preset changes of it."""
     default = chosen.network if chosen and chosen.network else "ttt-unet-bot"
-    options = chosen.network_options if chosen else {}
-    return override(spec(name or default), options)
+    own = chosen is not None and name in (None, default)
+    return override(spec(name or default), chosen.network_options if chosen and own else {})
 
 
 def existing_or_new(request: Request, watch: Watch, *, write: bool = True) -> tuple[Planned, bool]:
     """The plan of the workspace, adapted to the request, or a new one; True where it is new."""
     if not request.workspace.plan_file.is_file():
         return make(request, watch, write=write), True
-    plan = request.workspace.plan()
-    if request.preset and request.preset != plan.preset:
+    plan, dataset = request.workspace.plan(), request.workspace.dataset()
+    if difference := _contradiction(request, plan, dataset):
         raise UsageError(
-            f"{request.workspace.folder}: was planned with "
-            f"{f'preset {plan.preset}' if plan.preset else 'no preset'}, not {request.preset}. "
+            f"{request.workspace.folder}: was planned with {difference}. "
             "Choose another workspace with -w, or plan it anew with `segttt plan`."
         )
     if request.network:
         chosen = presets.load(plan.preset) if plan.preset else None
         plan = plan.model_copy(update={"network": network_spec(request.network, chosen)})
     plan = override(plan, request.settings)
-    workspace = request.workspace
-    return Planned(workspace.dataset(), workspace.fingerprint(), plan, []), False
+    return Planned(dataset, request.workspace.fingerprint(), plan, []), False
+
+
+def _contradiction(request: Request, plan: Plan, dataset: Dataset) -> str | None:
+    """What the request asks for and the workspace's plan is not, in words."""
+    if request.preset and (wanted := presets.load(request.preset).name) != plan.preset:
+        was = f"preset {plan.preset}" if plan.preset else "no preset"
+        return f"{was}, not {wanted}"
+    if request.instances and not plan.instances:
+        return "labels, not instances"
+    if request.data:
+        home = str(request.data.absolute())
+        if not any(image.startswith(home) for case in dataset.cases for image in case.images):
+            return f"other data than {request.data}"
+    if request.cases and not {case.id for case in dataset.cases} <= set(case_ids(request.cases)):
+        return f"other cases than {request.cases}"
+    return None
 
 
 def _declared(

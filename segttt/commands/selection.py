@@ -9,7 +9,7 @@ from segttt.errors import UsageError
 
 def select_cases(dataset: Dataset, source: str) -> Dataset:
     """The dataset with only the ids that `source` lists: FILE, or FILE:KEY for a JSON object."""
-    wanted = _ids(source)
+    wanted = case_ids(source)
     known = {case.id for case in dataset.cases}
     unknown = [one for one in wanted if one not in known]
     if unknown:
@@ -23,7 +23,8 @@ def select_cases(dataset: Dataset, source: str) -> Dataset:
     )
 
 
-def _ids(source: str) -> list[str]:
+def case_ids(source: str) -> list[str]:
+    """The ids that FILE (text or JSON list) or FILE:KEY (a JSON object's list) holds."""
     name, _, key = source.partition(":") if not Path(source).exists() else (source, "", "")
     path = Path(name)
     try:

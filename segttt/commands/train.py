@@ -1,7 +1,5 @@
 """Train one network on one fold: resume, log, save, validate."""
 
-import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-import segttt
+from segttt.commands.recorder import Recorder
 from segttt.commands.validate import validate
 from segttt.commands.watch import Watch
 from segttt.config.dataset import Dataset
@@ -17,20 +15,16 @@ from segttt.config.plan import Plan
 from segttt.config.report import Summary
 from segttt.data.loader import Loader
 from segttt.engine import compute as computing
-from segttt.engine.checkpoint import load_state, save_state
 from segttt.engine.learner import Learner
 from segttt.engine.predict import Predictor
-from segttt.engine.train import Clock, Epoch, Step, fit
+from segttt.engine.train import Clock, Step, fit
 from segttt.errors import UsageError
 from segttt.io.files import write_text
-from segttt.io.models import save_tensors
 from segttt.io.store import StoredCase
-from segttt.io.workspace import Workspace, write_json
+from segttt.io.workspace import Workspace
 from segttt.networks.build import build
 from segttt.planning.folds import kfold
-from segttt.report.curves import curves_svg
 
-SMOOTHING = 0.9  # of the pseudo-Dice that picks best.safetensors (nnU-Net)
 Fold = int | Literal["all"]
 
 
@@ -70,31 +64,60 @@ def train(
     _claim(folder, plan, options, watch)
     training, held_out = split(dataset, options.fold)
     learner = _learner(plan, options)
-    state = None if options.resume == "never" else load_state(folder / "state", learner)
-    record, notices = state or ({"epoch": -1, "spent_seconds": 0.0, "history": []}, [])
-    for notice in notices:
-        watch.note(notice)
-    if options.resume == "must" and state is None:
-        raise UsageError(f"{folder}: holds no state to resume. Leave out --resume must.")
-    run = _Run(folder, plan, options, watch, list(record["history"]))
-    run.describe(learner, training, held_out)
-    clock = Clock(
-        plan.train, limit_seconds=options.limit_seconds, spent_seconds=record["spent_seconds"]
+    recorder = Recorder(folder, plan, {"fold": options.fold, "seed": options.seed})
+    _resume(recorder, learner, options, watch)
+    recorder.describe(
+        learner, options=asdict(options), training=list(training), validation=list(held_out)
     )
-    if not record.get("finished"):
-        prepared = workspace.prepared(plan)
-        run.fit(learner, _loaders(prepared, plan, options, training, held_out), clock, record)
+    if not recorder.finished:
+        loaders = _loaders(workspace.prepared(plan), plan, options, training, held_out)
+        _fit(recorder, learner, loaders, options, watch)
     validation = None
     if options.validate and options.fold != "all":
         learner.network.load_state_dict(learner.weights())
         predictor = Predictor([learner.network], plan, learner.compute)
         cases = [case for case in dataset.cases if case.id in set(held_out)]
         validation = validate(predictor, cases, folder / "val", watch)
-    last = run.history[-1] if run.history else {}
+    last = recorder.history[-1]
     return Trained(
-        folder, len(run.history), last.get("spent_seconds", 0.0),
-        last.get("train_loss"), last.get("mean_dice"), validation,
+        folder, len(recorder.history), recorder.spent_seconds,
+        last["train_loss"], last["mean_dice"], validation,
     )  # fmt: skip
+
+
+def _resume(recorder: Recorder, learner: Learner, options: Options, watch: Watch) -> None:
+    notices = None if options.resume == "never" else recorder.resume(learner)
+    if notices is None and options.resume == "must":
+        raise UsageError(f"{recorder.folder}: holds no state to resume. Leave out --resume must.")
+    for notice in notices or []:
+        watch.note(notice)
+    if recorder.history:
+        watch.note(f"Resumed after epoch {recorder.history[-1]['epoch']}.")
+
+
+def _fit(
+    recorder: Recorder,
+    learner: Learner,
+    loaders: tuple[Loader, Loader | None],
+    options: Options,
+    watch: Watch,
+) -> None:
+    """Run the epochs that are left, keeping each."""
+    recipe = recorder.plan.train
+    clock = Clock(recipe, limit_seconds=options.limit_seconds, spent_seconds=recorder.spent_seconds)
+    start = recorder.history[-1]["epoch"] + 1 if recorder.history else 0
+    total = (recipe.epochs - start) * recipe.iterations
+    score = ""
+    for event in watch.track(fit(learner, *loaders, clock, start), "train", total):
+        if isinstance(event, Step):
+            share = f"  {100 * clock.progress(event.number):.0f} %" if clock.limit_seconds else ""
+            watch.status(f"loss {event.loss:+.3f}{score}{share}")
+            continue
+        recorder.keep(event, learner)
+        score = f"  pseudo-Dice {event.mean_dice:.3f}" if event.mean_dice is not None else ""
+        watch.milestone(
+            f"epoch {event.epoch}: loss {event.train_loss:+.3f}{score}  {event.seconds:.1f} s"
+        )
 
 
 def split(dataset: Dataset, fold: Fold) -> tuple[Sequence[str], Sequence[str]]:
@@ -159,109 +182,3 @@ def _differences(old: Plan, new: Plan) -> list[str]:
         for name in names
         if before.get(name) != after.get(name)
     ]
-
-
-class _Run:
-    """The files of one training and its history."""
-
-    def __init__(
-        self,
-        folder: Path,
-        plan: Plan,
-        options: Options,
-        watch: Watch,
-        history: list[dict[str, Any]],
-    ):
-        self.folder = folder
-        self.plan = plan
-        self.options = options
-        self.watch = watch
-        self.history = history
-
-    def describe(self, learner: Learner, training: Sequence[str], held_out: Sequence[str]) -> None:
-        """Write what a reader needs to repeat this training."""
-        write_json(
-            self.folder / "env.json",
-            {
-                "segttt": segttt.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "device": str(learner.compute.device),
-                "dtype": str(learner.compute.dtype),
-                "threads": torch.get_num_threads(),
-                "options": asdict(self.options),
-                "training": list(training),
-                "validation": list(held_out),
-            },
-        )
-
-    def fit(
-        self,
-        learner: Learner,
-        loaders: tuple[Loader, Loader | None],
-        clock: Clock,
-        record: dict[str, Any],
-    ) -> None:
-        """Run the epochs that are left, saving each."""
-        smooth = record.get("smooth_dice")
-        best = record.get("best_dice")
-        start = record["epoch"] + 1
-        if start:
-            self.watch.note(f"Resumed after epoch {start}.")
-        events = fit(learner, *loaders, clock, start)
-        total = self.plan.train.epochs * self.plan.train.iterations - learner.steps
-        for event in self.watch.track(events, "train", total):
-            if isinstance(event, Step):
-                self._status(event, clock, learner.steps)
-                continue
-            smooth = _smoothed(smooth, event.mean_dice)
-            improved = smooth is not None and (best is None or smooth > best)
-            best = smooth if improved else best
-            finished = clock.progress(learner.steps) >= 1
-            self._log(event, smooth)
-            if improved and not finished:
-                self.save_model("best.safetensors", learner)
-            if finished:
-                self.save_model("model.safetensors", learner)
-            save_state(
-                self.folder / "state",
-                learner,
-                {
-                    "epoch": event.epoch, "spent_seconds": event.spent_seconds,
-                    "smooth_dice": smooth, "best_dice": best,
-                    "finished": finished, "history": self.history,
-                },
-            )  # fmt: skip
-
-    def save_model(self, name: str, learner: Learner) -> None:
-        """Weights and plan in one file; the same training gives the same bytes."""
-        about = {"segttt": segttt.__version__, "fold": self.options.fold, "seed": self.options.seed}
-        save_tensors(
-            self.folder / name,
-            learner.weights(),
-            {"plan": self.plan.model_dump_json(), "about": json.dumps(about)},
-        )
-
-    def _status(self, step: Step, clock: Clock, steps: int) -> None:
-        dice = self.history[-1]["mean_dice"] if self.history else None
-        seen = f"  pseudo-Dice {dice:.3f}" if dice is not None else ""
-        share = f"  {100 * clock.progress(steps):.0f} % of the time" if clock.limit_seconds else ""
-        self.watch.status(f"loss {step.loss:+.3f}{seen}{share}")
-
-    def _log(self, epoch: Epoch, smooth: float | None) -> None:
-        names = list(self.plan.labels.values())
-        entry = {
-            **asdict(epoch),
-            "mean_dice": epoch.mean_dice,
-            "smooth_dice": smooth,
-        }
-        self.history.append(entry)
-        lines = "".join(json.dumps(one) + "\n" for one in self.history)
-        write_text(self.folder / "metrics.jsonl", lines)
-        write_text(self.folder / "curves.svg", curves_svg(self.history, names))
-
-
-def _smoothed(old: float | None, new: float | None) -> float | None:
-    if new is None or old is None:
-        return new if old is None else old
-    return SMOOTHING * old + (1 - SMOOTHING) * new

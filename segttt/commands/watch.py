@@ -18,6 +18,10 @@ class Watch(Protocol):
         """A short text beside the running progress bar."""
         ...
 
+    def milestone(self, text: str) -> None:
+        """A part of the running job is finished."""
+        ...
+
     def note(self, text: str) -> None:
         """A sentence that the user should read."""
         ...
@@ -32,6 +36,9 @@ class Silent:
 
     def status(self, text: str) -> None:
         """Ignore a status."""
+
+    def milestone(self, text: str) -> None:
+        """Ignore a milestone."""
 
     def note(self, text: str) -> None:
         """Ignore a notice."""

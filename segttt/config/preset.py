@@ -61,7 +61,7 @@ class Preset(Strict):
     network: str | None = None
     """Default network by name."""
     network_options: dict[str, Any] = {}
-    """Fields of the network's spec that this preset changes."""
+    """Fields of the default network's spec that this preset changes."""
     augment: dict[str, Any] = {}
     """Fields of the augmentation that this preset changes."""
     train: Recipe = Recipe()

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from segttt.shapes import Triple
+
 LABELS = {1: "liver", 2: "spleen", 3: "left kidney", 4: "right kidney", 5: "aorta"}
 AIR_HU = -1000.0
 ENDLESS = 9.0  # half height of what runs through the whole field of view
-
-Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)

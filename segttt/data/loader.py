@@ -13,8 +13,9 @@ from segttt.config.plan import Plan
 from segttt.data.augment import recipe
 from segttt.data.augment.spatial import reach
 from segttt.data.draws import TRAINING, VALIDATION, generator
-from segttt.data.sampler import Sampler, Shape3, Window
+from segttt.data.sampler import Sampler, Window
 from segttt.io.store import StoredCase
+from segttt.shapes import Shape3
 
 READ_AHEAD = 3  # batches; enough to hide a slow read, little enough to hold in memory
 

@@ -16,8 +16,7 @@ from segttt.geometry.grid import Grid
 from segttt.io.files import make_folder, write_text
 from segttt.io.images import write_image
 from segttt.io.orient import turn
-
-Shape = tuple[int, int, int]
+from segttt.shapes import Shape3
 
 FINER = (3, 2, 2)
 """Points per voxel and axis in rendering; their mean makes the partial volume."""
@@ -35,7 +34,7 @@ OBLIQUE, OBLIQUE_DEG = 4, 6.0
 
 
 def phantom_case(
-    seed: int, index: int, shape: Shape | None = None
+    seed: int, index: int, shape: Shape3 | None = None
 ) -> tuple[Int16[np.ndarray, "z y x"], UInt8[np.ndarray, "z y x"], Grid]:
     """Image (HU), labels and grid of one case in the canonical orientation.
 
@@ -63,7 +62,12 @@ def orientation(letters: str) -> Orientation:
 
 
 def write_phantom_cohort(
-    folder: Path, *, cases: int = 16, test_cases: int = 4, seed: int = 0, shape: Shape | None = None
+    folder: Path,
+    *,
+    cases: int = 16,
+    test_cases: int = 4,
+    seed: int = 0,
+    shape: Shape3 | None = None,
 ) -> Path:
     """Write training and test cases as an nnU-Net raw dataset into `folder`, and return it.
 
@@ -91,7 +95,7 @@ def write_phantom_cohort(
     return folder
 
 
-def _grid(rng: np.random.Generator, shape: Shape, *, oblique: bool) -> Grid:
+def _grid(rng: np.random.Generator, shape: Shape3, *, oblique: bool) -> Grid:
     """Slices about 3 mm apart, finer in the plane, the patient somewhere near the centre."""
     slices_mm, pixel_mm = float(rng.choice((2.5, 3.0, 3.5))), float(rng.integers(150, 200)) / 100
     angles = (OBLIQUE_DEG, -OBLIQUE_DEG / 2) if oblique else (0.0, 0.0)
@@ -109,7 +113,7 @@ def _grid(rng: np.random.Generator, shape: Shape, *, oblique: bool) -> Grid:
     )
 
 
-def _painted(rng: np.random.Generator, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+def _painted(rng: np.random.Generator, shape: Shape3) -> tuple[np.ndarray, np.ndarray]:
     """HU and labels on FINER points, every tissue over the ones before it."""
     finer = [n * f for n, f in zip(shape, FINER, strict=True)]
     axes = [

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-Shape3 = tuple[int, int, int]
+from segttt.shapes import Shape3
 
 
 @runtime_checkable

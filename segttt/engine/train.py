@@ -34,6 +34,8 @@ class Epoch:
     seconds: float
     spent_seconds: float
     """Of the whole training so far, interrupted sessions included."""
+    finished: bool
+    """No epoch follows."""
 
     @property
     def mean_dice(self) -> float | None:
@@ -86,11 +88,12 @@ def fit(
             losses.append(learner.step(batch, lr))
             yield Step(learner.steps, losses[-1])
         val_loss, scores = _validate(learner, val, number)
+        finished = clock.progress(learner.steps) >= 1 or number + 1 == recipe.epochs
         yield Epoch(
             number, lr, sum(losses) / len(losses), val_loss, scores,
-            time.monotonic() - began, clock.spent_seconds,
+            time.monotonic() - began, clock.spent_seconds, finished,
         )  # fmt: skip
-        if clock.progress(learner.steps) >= 1:
+        if finished:
             return
 
 

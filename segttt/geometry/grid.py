@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-Triple = tuple[float, float, float]
+from segttt.shapes import Triple
+
 TOLERANCE_VOXELS = 0.01  # header round-off of real files stays below; a real shift does not
 
 

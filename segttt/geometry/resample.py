@@ -13,9 +13,9 @@ from jaxtyping import Float, Float32, Int
 from scipy import ndimage
 from torch import Tensor
 
+from segttt.shapes import Shape3, Triple
+
 Order = Literal[0, 1, 3]
-Shape3 = tuple[int, int, int]
-Spacing3 = tuple[float, float, float]
 
 ANISOTROPIC = 3.0  # nnU-Net's ratio of spacings above which an axis is not interpolated
 EDGE = 12  # voxels of repeated edge before the spline filter; its pole to the 12th is 1e-7
@@ -87,7 +87,7 @@ def resample(
     return tensor
 
 
-def separate_axis(spacing_mm: Spacing3, new_spacing_mm: Spacing3) -> int | None:
+def separate_axis(spacing_mm: Triple, new_spacing_mm: Triple) -> int | None:
     """The one axis so coarse that it is resampled by itself, with order 0; nnU-Net's rule."""
     for spacing in (spacing_mm, new_spacing_mm):
         if max(spacing) / min(spacing) > ANISOTROPIC:

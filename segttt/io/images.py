@@ -74,7 +74,9 @@ def write_image(path: Path, array: Shaped[np.ndarray, "z y x"], grid: Grid) -> N
             sitk.WriteImage(image, str(temporary), useCompression=ending(path) != ".nii")
             written, place = _read(temporary)
         except (RuntimeError, ImageError) as error:
-            raise ResourceError(f"{path}: cannot be written. Is the disk full?") from error
+            raise ResourceError(
+                f"{path}: cannot be written ({_last_line(error)}). Is the disk full?"
+            ) from error
         same = written.shape[1:] == array.shape and np.array_equal(written[0], array)
         if not same or grid.difference(place):
             raise ResourceError(f"{path}: differs after writing. Is the disk full or damaged?")
@@ -135,5 +137,5 @@ def _check_storage(reader: sitk.ImageFileReader, path: Path) -> None:
         raise ImageError(f"{path}: is cut: it cannot hold {size} voxels. Copy it again.")
 
 
-def _last_line(error: RuntimeError) -> str:
+def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1].strip()[-160:]

@@ -18,6 +18,7 @@ from segttt.cases import Preparation, PreparedCase
 from segttt.config.strict import Strict
 from segttt.errors import ImageError, UsageError
 from segttt.io.files import make_folder, replace_folder
+from segttt.shapes import Shape3
 
 blosc2.set_nthreads(1)  # the callers' threads share the cores already
 IMAGE, LABEL, LOCATIONS, RECORD = "image.b2nd", "label.b2nd", "locations.npy", "case.json"
@@ -31,7 +32,6 @@ COMPRESSION: dict[str, Any] = {
     "nthreads": 1,
 }
 MAPPED: dict[str, Any] = {"mmap_mode": "r"}
-Shape3 = tuple[int, int, int]
 
 
 class StoredFile(Strict):

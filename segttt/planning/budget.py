@@ -88,7 +88,7 @@ def _elements(topology: Topology, classes: int, encoder: list[int], decoder: lis
 
 
 def training_memory_bytes(plan: Plan, parameters: int) -> int:
-    """A rough estimate of the GPU memory of training; expect it to be off by a third.
+    """A rough estimate of the GPU memory of training; not yet measured.
 
     Each convolution output is kept twice for the backward pass (before and after the norm), in 2
     bytes under mixed precision and 4 in fp32. Logits and their softmax, loss and gradient are

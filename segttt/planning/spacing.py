@@ -7,11 +7,10 @@ import numpy as np
 from segttt.config.fingerprint import Fingerprint
 from segttt.config.preset import Preset
 from segttt.errors import UsageError
+from segttt.shapes import Triple
 
 ANISOTROPY = 3.0
 """Spacing and shape must both differ by this factor for the coarsest axis to be refined."""
-
-Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)

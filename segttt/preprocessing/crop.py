@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
-Shape3 = tuple[int, int, int]
+from segttt.shapes import Shape3
 
 
 def nonzero_mask(image: Float32[np.ndarray, "c z y x"]) -> Bool[np.ndarray, "z y x"]:

@@ -15,10 +15,10 @@ from segttt.geometry.resample import resample_image, resample_labels, separate_a
 from segttt.preprocessing.crop import nonzero_box, nonzero_mask
 from segttt.preprocessing.instances import interior_and_boundary
 from segttt.preprocessing.normalise import normalise
+from segttt.shapes import Shape3
 
 OUTSIDE = -1
 RESTORE_BYTES = 32 * 2**20  # a third faster than 256 MiB, which leaves the caches
-Shape3 = tuple[int, int, int]
 
 
 def prepare(volume: Volume, plan: Plan) -> PreparedCase:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Integer, Num
 
 from segttt.report.style import colour, plain
+from segttt.shapes import Triple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,6 @@ HEIGHT, GAP, TOP, DPI = 2.9, 0.08, 0.36, 150  # inches, but for the last
 LEGEND_ROW, LEGEND_GAP, LETTER = 0.25, 0.5, 0.08  # inches
 SLIMMEST, WIDEST = 0.5, 2.0  # width over height of a panel; beyond, the picture gets margins
 
-Triple = tuple[float, float, float]
 AnyLabels = Integer[np.ndarray, "z y x"]
 
 

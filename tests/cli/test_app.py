@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 import typer
 
 from segttt.cli import options
-from segttt.cli.app import app, run
+from segttt.cli.app import app, out_of_memory, run
 from segttt.errors import UsageError
 
 COMMANDS = ["plan", "preprocess", "train", "predict", "evaluate", "demo", "doctor"]
@@ -57,15 +59,15 @@ def test_the_list_of_options_is_frozen():
         "preprocess": sorted([*shared, "--data"]),
         "train": sorted(
             [*shared, "--data", "--network", "--planner", "--fold", "--folds", "--epochs",
-             "--iters", "--time-limit", "--seed", "--deterministic", "--resume", "--name", "--validate",
-             "--device", "--threads"]
+             "--iters", "--time-limit", "--seed", "--deterministic", "--resume", "--name",
+             "--validate", "--device", "--threads"]
         ),
         "predict": sorted(
             ["--model", "--out", "--folds", "--mirror", "--overlap", "--skip-done", "--set",
              "--device", "--dry-run", "--json"]
         ),
-        "evaluate": ["--json", "--labels", "--out", "--workers"],
-        "demo": ["--json", "--network", "--out", "--seed", "--time-limit"],
+        "evaluate": ["--dry-run", "--json", "--labels", "--out", "--workers"],
+        "demo": ["--dry-run", "--json", "--network", "--out", "--seed", "--time-limit"],
         "doctor": ["--json"],
         "presets list": ["--json"],
         "presets show": ["--json"],
@@ -116,3 +118,15 @@ def test_time_limits(text, expected):
 def test_bad_time_limits(text):
     with pytest.raises(UsageError):
         options.seconds(text)
+
+
+def test_running_out_of_memory_is_told_apart_from_a_bug():
+    huge = 2**60
+    with pytest.raises(MemoryError) as python:
+        bytearray(huge)
+    with pytest.raises(RuntimeError) as torch_cpu:
+        torch.empty(huge // 4, dtype=torch.float32)
+    with pytest.raises(MemoryError) as numpy:
+        np.empty(huge // 8)
+    assert all(out_of_memory(caught.value) for caught in (python, torch_cpu, numpy))
+    assert not out_of_memory(RuntimeError("shapes do not match"))

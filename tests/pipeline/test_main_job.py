@@ -24,8 +24,14 @@ def workspace(tiny_cohort, tmp_path_factory):
     return folder
 
 
-def test_train_leaves_what_the_design_promises(workspace):
-    folder = workspace / "train" / "ttt-unet-bot+heads=4" / "fold0" / "seed0"
+@pytest.fixture(scope="module")
+def model(workspace):
+    """The folder of the trained network."""
+    return workspace / "train" / "ttt-unet-bot+heads=4"
+
+
+def test_train_leaves_what_the_design_promises(model):
+    folder = model / "fold0" / "seed0"
     for name in ("model.safetensors", "metrics.jsonl", "curves.svg", "env.json", "plan.json"):
         assert (folder / name).is_file(), name
     lines = (folder / "metrics.jsonl").read_text().splitlines()
@@ -34,11 +40,9 @@ def test_train_leaves_what_the_design_promises(workspace):
     assert summary["n_cases"] == 2
 
 
-def test_predict_then_evaluate(workspace, tiny_cohort, tmp_path, capsys):
+def test_predict_then_evaluate(model, tiny_cohort, tmp_path, capsys):
     out = tmp_path / "out"
-    assert (
-        run(["predict", str(tiny_cohort / "imagesTs"), "-m", str(workspace), "-o", str(out)]) == 0
-    )
+    assert run(["predict", str(tiny_cohort / "imagesTs"), "-m", str(model), "-o", str(out)]) == 0
     source = sitk.ReadImage(str(tiny_cohort / "imagesTs" / "case_6_0000.nii.gz"))
     result = sitk.ReadImage(str(out / "case_6.nii.gz"))
     assert result.GetSize() == source.GetSize()
@@ -51,9 +55,9 @@ def test_predict_then_evaluate(workspace, tiny_cohort, tmp_path, capsys):
     assert json.loads((out / "failures.json").read_text()) == []
 
 
-def test_skip_done_keeps_whole_results_and_repairs_broken_ones(workspace, tiny_cohort, tmp_path):
+def test_skip_done_keeps_whole_results_and_repairs_broken_ones(model, tiny_cohort, tmp_path):
     out = tmp_path / "out"
-    command = ["predict", str(tiny_cohort / "imagesTs"), "-m", str(workspace), "-o", str(out)]
+    command = ["predict", str(tiny_cohort / "imagesTs"), "-m", str(model), "-o", str(out)]
     assert run(command) == 0
     whole, broken = out / "case_6.nii.gz", out / "case_7.nii.gz"
     before, content = whole.stat().st_mtime_ns, broken.read_bytes()
@@ -63,13 +67,13 @@ def test_skip_done_keeps_whole_results_and_repairs_broken_ones(workspace, tiny_c
     assert broken.read_bytes() == content
 
 
-def test_one_bad_scan_never_stops_the_others(workspace, tiny_cohort, tmp_path, capsys):
+def test_one_bad_scan_never_stops_the_others(model, tiny_cohort, tmp_path, capsys):
     scans, out = tmp_path / "scans", tmp_path / "out"
     scans.mkdir()
     good = (tiny_cohort / "imagesTs" / "case_6_0000.nii.gz").read_bytes()
     (scans / "good.nii.gz").write_bytes(good)
     (scans / "cut.nii.gz").write_bytes(good[: len(good) // 2])
-    assert run(["predict", str(scans), "-m", str(workspace), "-o", str(out)]) == 4
+    assert run(["predict", str(scans), "-m", str(model), "-o", str(out)]) == 4
     assert (out / "good.nii.gz").is_file()
     assert not (out / "cut.nii.gz").exists()
     (failure,) = json.loads((out / "failures.json").read_text())
@@ -78,11 +82,9 @@ def test_one_bad_scan_never_stops_the_others(workspace, tiny_cohort, tmp_path, c
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_evaluate_names_missing_and_misplaced(workspace, tiny_cohort, tmp_path):
+def test_evaluate_names_missing_and_misplaced(model, tiny_cohort, tmp_path):
     out = tmp_path / "out"
-    assert (
-        run(["predict", str(tiny_cohort / "imagesTs"), "-m", str(workspace), "-o", str(out)]) == 0
-    )
+    assert run(["predict", str(tiny_cohort / "imagesTs"), "-m", str(model), "-o", str(out)]) == 0
     (out / "case_6.nii.gz").unlink()
     moved = sitk.ReadImage(str(out / "case_7.nii.gz"))
     moved.SetOrigin((0.0, 0.0, 0.0))
@@ -130,3 +132,22 @@ def test_the_ablation_trains_and_predicts(tiny_cohort, tmp_path):
     assert run([*command, "--set", "network.mixer=none"]) == 0
     (model,) = (folder / "train").iterdir()
     assert "mixer=none" in model.name
+
+
+@pytest.mark.parametrize("wish", [["--data", "elsewhere"], ["--preset", "demo"], ["--instances"]])
+def test_a_workspace_is_never_used_for_something_else(workspace, tmp_path, wish, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    wish = [str(tmp_path / "elsewhere") if one == "elsewhere" else one for one in wish]
+    assert run(["train", "-w", str(workspace), *wish]) == 2
+    assert "was planned with" in capsys.readouterr().err
+
+
+def test_json_of_dry_runs(workspace, model, tiny_cohort, tmp_path, capsys):
+    scans, out = str(tiny_cohort / "imagesTs"), str(tmp_path / "out")
+    assert run(["train", "-w", str(workspace), "--folds", "all", "--dry-run", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["folds"]) == ["0", "1", "2", "3", "4"]
+    assert run(["preprocess", "-w", str(workspace), "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kept"] == 6
+    assert run(["predict", scans, "-m", str(model), "-o", out, "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cases"] == ["case_6", "case_7"]
+    assert not (tmp_path / "out").exists()
