@@ -58,7 +58,7 @@ def _restore(learner: Learner, tensors: dict[str, Tensor], record: Record) -> No
         rooms[room][rest] = value
     learner.network.load_state_dict(rooms["network"], strict=True)
     learner.average = [
-        rooms["average"][str(index)].to(learner.compute.device)
+        _laid_out(rooms["average"][str(index)], learner.parameters[index])
         for index in range(len(rooms["average"]))
     ]
     state: dict[int, dict[str, Tensor]] = {}
@@ -67,5 +67,14 @@ def _restore(learner: Learner, tensors: dict[str, Tensor], record: Record) -> No
         state.setdefault(int(index), {})[field] = value
     groups = learner.optimizer.state_dict()["param_groups"]
     learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, moments in learner.optimizer.state.items():
+        for field, value in moments.items():
+            if value.shape == parameter.shape:
+                moments[field] = _laid_out(value, parameter)
     learner.scaler.load_state_dict(record["scaler"])
     learner.steps = record["steps"]
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """The value in the memory layout of its parameter; another layout rounds differently."""
+    return torch.empty_like(parameter).copy_(value).detach()

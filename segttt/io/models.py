@@ -1,5 +1,6 @@
 """Weights and other tensors as safetensors; pickles are never opened."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 from segttt.errors import ResourceError, UsageError
 from segttt.io.files import make_folder, replace_atomically
 
+ABOUT = "about"
+"""The one key of the header's metadata: several would be written in an order that varies."""
 PICKLES = (".pt", ".pth", ".pkl", ".ckpt", ".bin")
 
 
@@ -19,7 +22,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with replace_atomically(path) as temporary:
         try:
-            save_file(plain, temporary, metadata=metadata)
+            save_file(plain, temporary, metadata={ABOUT: json.dumps(metadata, sort_keys=True)})
             written, about = _load(temporary)
         except (SafetensorError, OSError) as error:
             raise ResourceError(
@@ -56,7 +59,16 @@ def load_tensors(path: Path, *, finite: bool = False) -> tuple[dict[str, Tensor]
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt", device="cpu") as file:
         names = file.keys()
-        return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+        return {name: file.get_tensor(name) for name in names}, _metadata(file.metadata() or {})
+
+
+def _metadata(header: dict[str, str]) -> dict[str, str]:
+    """What `save_tensors` was given; the header as it is in a file that others wrote."""
+    try:
+        content = json.loads(header[ABOUT])
+    except (KeyError, ValueError):
+        return header
+    return content if isinstance(content, dict) else header
 
 
 def _identical(one: Tensor, other: Tensor | None) -> bool:

@@ -16,6 +16,9 @@ COLUMNS = (
 DASH = "–"
 
 
+LONGEST_ID = 20
+
+
 @dataclass(frozen=True)
 class Table:
     """A heading and rows of text, all of one width."""
@@ -42,7 +45,10 @@ def label_table(summary: Summary) -> Table:
             header.append(name)
             rows = [[*row, str(n)] for row, n in zip(rows, [*counts, sum(counts)], strict=True)]
     worst = [*(label.worst for label in labels), summary.worst]
-    rows = [[*row, cases[0].id if cases else DASH] for row, cases in zip(rows, worst, strict=True)]
+    rows = [
+        [*row, shortened(cases[0].id) if cases else DASH]
+        for row, cases in zip(rows, worst, strict=True)
+    ]
     return Table([*header, "Worst"], rows)
 
 
@@ -81,6 +87,11 @@ def cases_csv(cases: Sequence[CaseScore], names: Mapping[int, str]) -> str:
         for score in case.labels:
             writer.writerow({"case": case.id, "name": names[score.label], **score.model_dump()})
     return text.getvalue()
+
+
+def shortened(case_id: str) -> str:
+    """A case id that leaves room for the figures beside it."""
+    return case_id if len(case_id) <= LONGEST_ID else f"{case_id[: LONGEST_ID - 1]}…"
 
 
 def number(score: float | None) -> str:

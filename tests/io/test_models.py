@@ -94,3 +94,15 @@ def test_what_differs_after_writing_is_noticed_and_the_old_file_kept(tmp_path, m
     with pytest.raises(ResourceError, match="differs after writing"):
         save_tensors(path, {"a": torch.zeros(3)}, {})
     assert path.read_bytes() == before
+
+
+def test_equal_content_gives_equal_bytes(tmp_path):
+    tensors = {name: torch.arange(3.0) for name in "cab"}
+    metadata = {key: key * 2 for key in ("plan", "about", "fold", "seed", "version")}
+    contents = set()
+    for number in range(20):
+        path = tmp_path / f"{number}.safetensors"
+        save_tensors(path, tensors, dict(sorted(metadata.items(), reverse=bool(number % 2))))
+        contents.add(path.read_bytes())
+        assert load_tensors(path)[1] == metadata
+    assert len(contents) == 1

@@ -106,7 +106,7 @@ def test_volumes_of_other_orientation_and_type_keep_their_grid(shared_data, tmp_
             target = f"{name.removesuffix('_flare13')}.nii.gz"
             shutil.copy(ct / f"{name}.nii.gz", tmp_path / "data" / part / target)
     folder, out = tmp_path / "run", tmp_path / "out"
-    small = ["--set", "topology.patch=[16,32,32]"]
+    small = ["--set", "topology.patch=[32,32,32]"]
     assert run([*ONE_STEP, *small, "--data", str(tmp_path / "data"), "-w", str(folder)]) == 0
     scans = tmp_path / "scans"
     scans.mkdir()

@@ -107,8 +107,8 @@ def test_the_laptop_preset_bounds_window_and_width(dataset, fingerprint):
     plan = planned(dataset(), fingerprint((97, 512, 512), (2.5, 0.8, 0.8)), laptop)
     depth, height, width = plan.topology.patch
     assert 30_000 < depth * height * width <= 100_000
-    assert plan.topology.features[:3] == (12, 24, 48)
-    assert max(plan.topology.features) <= 120
+    assert plan.topology.features[:3] == (16, 32, 64)
+    assert max(plan.topology.features) <= 160
     assert (plan.batch, plan.train.optimizer, plan.augment.gamma) == (2, "adamw", 0.1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from segttt.metrics.overlap import score_case
 from segttt.metrics.summary import summarise
-from segttt.report.tables import case_table, cases_csv, label_table, overall_table
+from segttt.report.tables import case_table, cases_csv, label_table, overall_table, shortened
 
 NAMES = {1: "liver", 2: 'left "big" kidney, cortex'}
 
@@ -74,3 +74,12 @@ def test_nothing_scored_still_makes_tables():
     assert [row[2] for row in label_table(summary).rows] == ["–", "–", "–"]
     assert overall_table(summary).rows[0][1] == "–"
     assert case_table([], NAMES).rows == []
+
+
+def test_long_case_ids_are_shortened_in_tables_only():
+    long = "f" * 64
+    assert shortened(long) == "f" * 19 + "…"
+    assert shortened("hippocampus_008") == "hippocampus_008"
+    score = case(long, (1, 2), (1, 0))
+    assert label_table(summarise([score], NAMES)).rows[0][-1] == "f" * 19 + "…"
+    assert long in cases_csv([score], NAMES)
