@@ -68,14 +68,13 @@ def run(arguments: list[str]) -> int:
     try:
         return _exit_code(app(arguments, standalone_mode=True))
     except SystemExit as stop:
-        return _exit_code(stop.code)
+        return _interrupted() if stop.code == INTERRUPTED else _exit_code(stop.code)
     except SegtttError as error:
         _trace(arguments)
         console.fail(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        console.fail("Interrupted; the same command goes on from what is finished.")
-        return INTERRUPTED
+        return _interrupted()
     except Exception as error:  # noqa: BLE001 - the boundary of the program
         _trace(arguments)
         if out_of_memory(error):
@@ -97,6 +96,11 @@ def out_of_memory(error: Exception) -> bool:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no details"])[0]
+
+
+def _interrupted() -> int:
+    console.fail("Interrupted; the same command goes on from what is finished.")
+    return INTERRUPTED
 
 
 def _exit_code(code: object) -> int:

@@ -22,6 +22,7 @@ KNOWN = (
     "Expected are imagesTr and labelsTr with dataset.json (Decathlon or nnU-Net raw), "
     "or the folders images and labels."
 )
+NAMED = 20  # problems listed where no case is left; more would hide the first
 
 
 def read_dataset(folder: Path, *, instances: bool = False) -> tuple[Dataset, list[Failure]]:
@@ -91,5 +92,6 @@ def _described(folder: Path, description: Path) -> tuple[Dataset, list[Failure]]
 
 def _refuse_none(folder: Path, cases: list[CaseFiles], failures: list[Failure]) -> None:
     if not cases:
-        first = f" {failures[0].reason}" if failures else ""
-        raise LayoutError(f"{folder}: holds no image with its label.{first} {KNOWN}")
+        named = "".join(f"\n  {failure.reason}" for failure in failures[:NAMED])
+        more = f"\n  ... and {len(failures) - NAMED} more" if len(failures) > NAMED else ""
+        raise LayoutError(f"{folder}: holds no image with its label. {KNOWN}{named}{more}")

@@ -238,7 +238,7 @@ def test_folders_that_hold_nothing(touch, tmp_path):
     with pytest.raises(LayoutError, match=r"lacks dataset\.json"):
         read_dataset(folder)
     describe(folder)
-    with pytest.raises(LayoutError, match=r"no image with its label.*a_0000"):
+    with pytest.raises(LayoutError, match=r"(?s)no image with its label.*a_0000.*b\.nii"):
         read_dataset(folder)
 
 
