@@ -16,6 +16,7 @@ from segttt.networks.build import build, parameter_count
 from segttt.planning.budget import disk_bytes, training_memory_bytes
 
 MEASURED_VOXELS = 65_536  # a step of this size takes seconds on a laptop, whatever the plan
+FEWEST = 3  # voxels along an edge of the bottleneck; kernels of narrower maps see only padding
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,11 @@ def _measured(plan: Plan) -> tuple[float, str]:
 
 
 def _small(topology: Topology) -> Topology:
-    """The same stages with a patch of few voxels."""
+    """The same stages with a patch of few voxels, its bottleneck no narrower than three."""
+    step = topology.total_stride
+    smallest = [min(size, FEWEST * n) for size, n in zip(topology.patch, step, strict=True)]
     patch = list(topology.patch)
-    while prod(patch) > MEASURED_VOXELS:
-        halves = [
-            n // 2 if (n // 2) % s == 0 else 0
-            for n, s in zip(patch, topology.total_stride, strict=True)
-        ]
-        if not any(halves):
-            patch = [max(s, n - s) for n, s in zip(patch, topology.total_stride, strict=True)]
-            if patch == list(topology.total_stride):
-                break
-            continue
-        axis = max(range(len(patch)), key=lambda a: halves[a])
-        patch[axis] = halves[axis]
+    while prod(patch) > MEASURED_VOXELS and patch != smallest:
+        axis = max(range(len(patch)), key=lambda a: patch[a] / smallest[a])
+        patch[axis] -= step[axis]
     return topology.model_copy(update={"patch": tuple(patch)})
