@@ -14,6 +14,8 @@ from segttt.errors import UsageError
 from segttt.losses.compound import deep_supervision_loss, output_weights
 from segttt.metrics.online import counts
 
+MAX_SKIPPED = 10
+
 
 class Learner:
     """A network, its optimiser, its loss scale and the moving average of its weights."""
@@ -29,6 +31,8 @@ class Learner:
         self.parameters = list(self.network.parameters())
         self.average = [p.detach().clone() for p in self.parameters] if plan.train.average else []
         self.steps = 0
+        self.skipped = 0
+        """Steps in a row that were left out since their gradient was not finite."""
 
     def step(self, batch: Batch, lr: float) -> float:
         """One optimiser step; returns the loss. A loss that is not finite raises `UsageError`."""
@@ -44,13 +48,26 @@ class Learner:
             )
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        if self.plan.train.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.plan.train.grad_clip)
-        self.scaler.step(self.optimizer)
+        limit = self.plan.train.grad_clip or math.inf
+        norm = nn.utils.clip_grad_norm_(self.parameters, limit).item()
+        if math.isfinite(norm) or self.scaler.is_enabled():  # the scaler skips by itself
+            self.scaler.step(self.optimizer)
+            self.skipped = 0
+        else:
+            self._skip(norm)
         self.scaler.update()
         self.steps += 1
         self._update_average()
         return value
+
+    def _skip(self, norm: float) -> None:
+        """Leave the weights as they are; gradients that stay unusable stop the training."""
+        self.skipped += 1
+        if self.skipped >= MAX_SKIPPED:
+            raise UsageError(
+                f"The gradient was {norm} for {MAX_SKIPPED} steps in a row. Lower train.lr, or "
+                "give the mixer wider heads (fewer network.heads); the last epoch is kept."
+            )
 
     @torch.no_grad()
     def validate(self, batch: Batch) -> tuple[float, Tensor]:

@@ -10,6 +10,9 @@ from segttt.errors import UsageError
 Order = Literal["raster", "channels"]
 """What the tokens of a feature map are: its voxels, last axis fastest, or its channels."""
 
+NARROWEST_HEAD = 4
+"""Channels per head over voxels; the norm of two channels has no usable gradient."""
+
 
 @dataclass(frozen=True)
 class MixerSite:
@@ -91,13 +94,15 @@ def _site(spec: NetworkSpec, topology: Topology, stage: int) -> MixerSite:
     voxels, features = prod(topology.stage_shape(stage)), topology.features[stage]
     swapped = spec.channel_tokens and voxels <= features
     tokens, width = (features, voxels) if swapped else (voxels, features)
+    # Channel tokens keep the authors' heads, whose weights are published in that shape.
+    heads = spec.heads if swapped else min(spec.heads, max(1, width // NARROWEST_HEAD))
     return MixerSite(
         stage=stage,
         order="channels" if swapped else "raster",
         tokens=tokens,
         width=width,
-        heads=spec.heads,
-        head_width=-(-width // (2 * spec.heads)) * 2,
+        heads=heads,
+        head_width=-(-width // (2 * heads)) * 2,
     )
 
 

@@ -5,7 +5,7 @@ from segttt.cases import Batch
 from segttt.config.recipe import Recipe
 from segttt.engine import compute as computing
 from segttt.engine.checkpoint import load_state, save_state
-from segttt.engine.learner import Learner
+from segttt.engine.learner import MAX_SKIPPED, Learner
 from segttt.errors import UsageError
 from segttt.networks.build import build
 from tests.engine.conftest import small_plan
@@ -95,3 +95,20 @@ def test_two_generations_are_kept_and_a_broken_one_falls_back(plan, tmp_path):
     assert record["epoch"] == 2
     assert "000003.safetensors" in notices[0]
     assert load_state(tmp_path / "nowhere", learner) is None
+
+
+def test_a_gradient_that_is_not_finite_moves_no_weight_and_ends_the_training_when_it_stays(plan):
+    learner = learner_of(plan)
+    learner.step(batch_of(), 1e-2)
+    before = {name: value.clone() for name, value in learner.network.state_dict().items()}
+    hook = learner.parameters[0].register_hook(lambda grad: grad * float("nan"))
+    learner.step(batch_of(), 1e-2)
+    for name, value in learner.network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    for _ in range(MAX_SKIPPED - 2):
+        learner.step(batch_of(), 1e-2)
+    with pytest.raises(UsageError, match=r"network\.heads"):
+        learner.step(batch_of(), 1e-2)
+    hook.remove()
+    learner.step(batch_of(), 1e-2)
+    assert learner.skipped == 0

@@ -144,3 +144,14 @@ def test_stages_are_chosen_by_name_or_number():
 def test_a_limit_that_leaves_no_mixer_is_refused():
     with pytest.raises(UsageError, match="no stage of 'ttt-unet-bot' has at most 10 tokens"):
         mixer_sites(spec("ttt-unet-bot").model_copy(update={"max_tokens": 10}), CT)
+
+
+def test_narrow_stages_have_fewer_heads_rather_than_heads_of_two_channels():
+    topology = Topology(
+        patch=(28, 48, 48),
+        strides=((1, 1, 1), (2, 2, 2), (2, 2, 2), (1, 2, 2)),
+        kernels=((3, 3, 3),) * 4,
+        features=(8, 16, 32, 64),
+    )
+    sites = mixer_sites(spec("ttt-unet-enc").model_copy(update={"channel_tokens": False}), topology)
+    assert [(site.heads, site.head_width) for site in sites.values()] == [(4, 4), (8, 8)]
