@@ -31,8 +31,6 @@ class Inference(Strict):
     """Overlap of neighbouring windows, as a share of the patch."""
     mirror: bool = True
     """Average the logits over all mirrored copies."""
-    window_batch: PositiveInt = 1
-    """Windows per forward pass."""
 
 
 class Evaluation(Strict):

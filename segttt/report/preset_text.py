@@ -144,7 +144,6 @@ def _prediction(preset: Preset) -> list[Line]:
     return [
         ("predict.overlap", "overlap of windows", f"{preset.predict.overlap:.0%}"),
         ("predict.mirror", "mirroring", mirrored),
-        ("predict.window_batch", "windows at once", str(preset.predict.window_batch)),
     ]
 
 
