@@ -38,7 +38,7 @@ def preprocess(
         Workspace(folder), data, preset, None, options.settings(assignments), cases, instances,
         workers=count,
     )  # fmt: skip
-    planned, _ = existing_or_new(request, watch, write=not dry_run)
+    planned = existing_or_new(request, watch, write=not dry_run)
     target = request.workspace.prepared(planned.plan)
     if dry_run:
         ids = {case.id for case in planned.dataset.cases}

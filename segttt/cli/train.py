@@ -86,7 +86,7 @@ def train(
         Workspace(folder), data, preset, network, changed, cases, instances,
         cast("Literal['v2.1', 'v2.8']", planner), count,
     )  # fmt: skip
-    planned, _ = existing_or_new(request, watch, write=not dry_run)
+    planned = existing_or_new(request, watch, write=not dry_run)
     wanted = _folds(fold, folds, planned.dataset)
     label = name or run_label(planned.plan.network.name, assignments)
     if dry_run:

@@ -93,10 +93,10 @@ def network_spec(name: str | None, chosen: Preset | None) -> NetworkSpec:
     return override(spec(name or default), chosen.network_options if chosen and own else {})
 
 
-def existing_or_new(request: Request, watch: Watch, *, write: bool = True) -> tuple[Planned, bool]:
-    """The plan of the workspace, adapted to the request, or a new one; True where it is new."""
+def existing_or_new(request: Request, watch: Watch, *, write: bool = True) -> Planned:
+    """The plan of the workspace, adapted to the request, or a new one."""
     if not request.workspace.plan_file.is_file():
-        return make(request, watch, write=write), True
+        return make(request, watch, write=write)
     plan, dataset = request.workspace.plan(), request.workspace.dataset()
     if difference := _contradiction(request, plan, dataset):
         raise UsageError(
@@ -107,7 +107,7 @@ def existing_or_new(request: Request, watch: Watch, *, write: bool = True) -> tu
         chosen = presets.load(plan.preset) if plan.preset else None
         plan = plan.model_copy(update={"network": network_spec(request.network, chosen)})
     plan = override(plan, request.settings)
-    return Planned(dataset, request.workspace.fingerprint(), plan, []), False
+    return Planned(dataset, request.workspace.fingerprint(), plan, [])
 
 
 def _contradiction(request: Request, plan: Plan, dataset: Dataset) -> str | None:
