@@ -3,7 +3,8 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from segttt.kernels.ttt_linear import reference
 
@@ -119,3 +120,27 @@ def _backward(ctx: Any, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _ttt_linear.register_autograd(_backward, setup_context=_save)
+
+
+@register_flop_formula(torch.ops.segttt.ttt_linear)
+def _flops(q: Size, k: Size, v: Size, lr: Size, rho: Size, *_, **__) -> int:
+    """The products of `reference.forward`; a multiplication and an addition are two operations."""
+    b, h, n, d = q
+    return b * h * n * (6 * d * d + 4 * min(n, rho[0]) * d)
+
+
+@register_flop_formula(torch.ops.segttt.ttt_linear_backward)
+def _flops_backward(
+    d_out: Size,
+    states: Size,
+    q: Size,
+    k: Size,
+    v: Size,
+    lr: Size,
+    rho: Size,
+    *_,
+    **__,
+) -> int:
+    """The products of `reference.backward`, which forms those of the forward pass anew."""
+    b, h, n, d = q
+    return b * h * n * (18 * d * d + 12 * min(n, rho[0]) * d)

@@ -1,0 +1,1 @@
+"""The selective scan of Mamba: a linear recurrence whose coefficients depend on the token."""

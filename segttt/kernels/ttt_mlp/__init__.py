@@ -1,0 +1,1 @@
+"""TTT-MLP: an inner model of two layers that learns along the sequence."""
