@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from segttt.commands.recorder import model_metadata
-from segttt.config.network import NetworkSpec, Topology
+from segttt.config.network import Topology, UNetSpec
 from segttt.config.plan import Inference, Normalisation, Plan
 from segttt.geometry.grid import Grid
 from segttt.io.images import write_image
@@ -56,7 +56,7 @@ def write_model(folder: Path, classes: int) -> None:
         spacing_mm=SPACING,
         normalisation=(Normalisation(scheme="ct", clip=(-200.0, 300.0), mean=40.0, std=50.0),),
         topology=topology,
-        network=NetworkSpec(heads=4, encoder_blocks="one", decoder_blocks="one"),
+        network=UNetSpec(heads=4, encoder_blocks="one", decoder_blocks="one"),
         batch=2,
         batch_dice=False,
         predict=Inference(mirror=False),

@@ -19,6 +19,9 @@ from rich.table import Table
 
 Item = TypeVar("Item")
 
+PIPED_WIDTH = 160
+"""Columns of a table that no terminal limits."""
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -50,7 +53,7 @@ def table(
         drawn.add_column(name, justify="left" if text else "right", no_wrap=name != prose)
     for row in rows:
         drawn.add_row(*row)
-    out.print(drawn)
+    out.print(drawn, width=_width())
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
@@ -62,7 +65,11 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(f"  {name}", value)
-    out.print(grid)
+    out.print(grid, width=_width())
+
+
+def _width() -> int | None:
+    return None if out.is_terminal else PIPED_WIDTH
 
 
 def emit_json(content: Any) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -42,12 +42,26 @@ Planner = Annotated[
     str,
     typer.Option("--planner", help="Planning rules: v2.1 (the papers') or v2.8 (nnU-Net today)."),
 ]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        help="Optimiser and schedule: published (for the network), preset or nnunet. "
+        "[default: published]",
+    ),
+]
+Dims = Annotated[
+    int | None, typer.Option("--dims", min=2, max=3, help="2: slices, 3: volumes. [default: auto]")
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Cases in work at once. [default: cores]")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")]
+
+if TYPE_CHECKING:
+    from segttt.commands.adapt import RecipeName
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -57,6 +71,18 @@ def settings(assignments: list[str] | None, **shortcuts: Any) -> dict[str, Any]:
     named = {name.replace("__", "."): value for name, value in shortcuts.items()}
     given = {name: value for name, value in named.items() if value is not None}
     return {**given, **parse(assignments or [])}
+
+
+def recipe_name(text: str | None) -> "RecipeName | None":
+    """One of the recipes, or None."""
+    if text not in (None, "published", "preset", "nnunet"):
+        raise UsageError(f"--recipe {text}: use published, preset or nnunet.")
+    return cast("RecipeName | None", text)
+
+
+def rank(dims: int | None) -> Literal[2, 3] | None:
+    """Axes of the patch, or None."""
+    return cast("Literal[2, 3] | None", dims)
 
 
 def seconds(text: str | None) -> float | None:

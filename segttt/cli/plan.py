@@ -22,6 +22,8 @@ def plan(
     cases: options.Cases = None,
     instances: options.Instances = False,
     planner: options.Planner = "v2.1",
+    recipe: options.Recipe = None,
+    dims: options.Dims = None,
     assignments: options.Settings = None,
     workers: options.Workers = None,
     measure: Annotated[
@@ -60,6 +62,8 @@ def plan(
         instances,
         cast("Literal['v2.1', 'v2.8']", planner),
         workers or usable_cores(),
+        options.recipe_name(recipe),
+        options.rank(dims),
     )
     planned = make(request, console.LiveWatch(), write=not dry_run)
     figures = estimate(planned.plan, planned.fingerprint, measure=measure)
@@ -105,7 +109,7 @@ def estimate_rows(figures: "Estimate") -> list[tuple[str, str]]:
     """Estimates as names and values."""
     rows = [
         ("parameters", f"{figures.parameters:,}"),
-        ("training memory", f"about {figures.memory_bytes / 2**30:.1f} GiB"),
+        ("training memory", _memory(figures.memory_bytes)),
         ("prepared data on disk", f"at most {figures.disk_bytes / 2**20:,.0f} MiB"),
     ]
     if figures.seconds_per_epoch is not None:
@@ -130,6 +134,10 @@ def _show(folder: Path, *, as_json: bool) -> None:
         console.emit_json(plan.model_dump(mode="json"))
     else:
         console.facts(f"Plan {plan.name}", plan_rows(plan))
+
+
+def _memory(size: int | None) -> str:
+    return "not known for this network" if size is None else f"about {size / 2**30:.1f} GiB"
 
 
 def _time(seconds: float) -> str:

@@ -9,6 +9,7 @@ from segttt.cli.plan import plan_rows, report_failures
 from segttt.errors import UsageError
 
 if TYPE_CHECKING:
+    from segttt.commands.plan import Planned
     from segttt.commands.train import Trained
 
 
@@ -20,6 +21,8 @@ def train(
     cases: options.Cases = None,
     instances: options.Instances = False,
     planner: options.Planner = "v2.1",
+    recipe: options.Recipe = None,
+    dims: options.Dims = None,
     fold: Annotated[
         str, typer.Option("--fold", help="Fold to hold out, or all: train on all.")
     ] = "0",
@@ -67,11 +70,13 @@ def train(
     `segttt train -w runs/x --preset laptop --data data/Task04 --fold all --time-limit 10m`
 
     `segttt train -w runs/x --set network.mixer=none`
+
+    `segttt train -w runs/x --network swinunetr --recipe nnunet`
     """
     from segttt.cluster.cores import usable_cores
     from segttt.commands.plan import Request, existing_or_new
     from segttt.commands.preprocess import preprocess
-    from segttt.commands.train import Options, split
+    from segttt.commands.train import Options
     from segttt.commands.train import train as run
     from segttt.io.workspace import Workspace
 
@@ -84,21 +89,14 @@ def train(
     count = workers or usable_cores()
     request = Request(
         Workspace(folder), data, preset, network, changed, cases, instances,
-        cast("Literal['v2.1', 'v2.8']", planner), count,
+        cast("Literal['v2.1', 'v2.8']", planner), count, options.recipe_name(recipe),
+        options.rank(dims),
     )  # fmt: skip
     planned = existing_or_new(request, watch, write=not dry_run)
     wanted = _folds(fold, folds, planned.dataset)
     label = name or run_label(planned.plan.network.name, assignments)
     if dry_run:
-        splits = {str(one): split(planned.dataset, one) for one in wanted}
-        if as_json:
-            console.emit_json(
-                {"run": label, "folds": splits, "plan": planned.plan.model_dump(mode="json")}
-            )
-            return
-        console.facts(f"Would train {label} in {folder}", plan_rows(planned.plan))
-        for one, (ours, theirs) in splits.items():
-            console.say(f"  fold {one}: {len(ours)} cases to train, {len(theirs)} to validate")
+        _dry_run(planned, wanted, f"{label} in {folder}", as_json=as_json)
         return
     prepared = preprocess(planned.dataset, planned.plan, request.workspace, watch, workers=count)
     failures = [failure.__dict__ for failure in (*planned.failures, *prepared.failures)]
@@ -118,6 +116,22 @@ def train(
     console.next_command(f"segttt predict SCANS --model {results[-1].folder.parent.parent}")
     if failures:
         raise typer.Exit(4)
+
+
+def _dry_run(
+    planned: "Planned", wanted: list[int | Literal["all"]], what: str, *, as_json: bool
+) -> None:
+    """Say what would be trained on what."""
+    from segttt.commands.train import split
+
+    splits = {str(one): split(planned.dataset, one) for one in wanted}
+    if as_json:
+        plan = planned.plan.model_dump(mode="json")
+        console.emit_json({"run": what, "folds": splits, "plan": plan})
+        return
+    console.facts(f"Would train {what}", plan_rows(planned.plan))
+    for one, (ours, theirs) in splits.items():
+        console.say(f"  fold {one}: {len(ours)} cases to train, {len(theirs)} to validate")
 
 
 def run_label(network: str, assignments: list[str] | None) -> str:

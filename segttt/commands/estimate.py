@@ -8,11 +8,12 @@ import torch
 
 from segttt.cases import Batch
 from segttt.config.fingerprint import Fingerprint
-from segttt.config.network import Topology
+from segttt.config.network import NetworkSpec, Topology
 from segttt.config.plan import Plan
 from segttt.engine import compute as computing
 from segttt.engine.learner import Learner
 from segttt.networks.build import build, parameter_count
+from segttt.networks.sizes import patch_multiple
 from segttt.planning.budget import disk_bytes, training_memory_bytes
 
 MEASURED_VOXELS = 65_536  # a step of this size takes seconds on a laptop, whatever the plan
@@ -24,7 +25,8 @@ class Estimate:
     """Costs of a training."""
 
     parameters: int
-    memory_bytes: int
+    memory_bytes: int | None
+    """None: no estimate for this kind of network."""
     disk_bytes: int
     seconds_per_epoch: float | None
     seconds_in_all: float | None
@@ -47,7 +49,7 @@ def estimate(plan: Plan, fingerprint: Fingerprint, *, measure: bool) -> Estimate
 
 def _measured(plan: Plan) -> tuple[float, str]:
     """Seconds per epoch, from the second of two steps on one sample of a small patch."""
-    small = plan.model_copy(update={"topology": _small(plan.topology), "batch": 1})
+    small = plan.model_copy(update={"topology": _small(plan.network, plan.topology), "batch": 1})
     compute = computing.choose("auto", plan.train.precision)
     network = build(small.network, small.topology, len(plan.channels), plan.classes)
     learner = Learner(network, small, compute)
@@ -65,9 +67,9 @@ def _measured(plan: Plan) -> tuple[float, str]:
     return step * steps, f"one step of 1 x {size} measured on {compute.device}"
 
 
-def _small(topology: Topology) -> Topology:
+def _small(network: NetworkSpec, topology: Topology) -> Topology:
     """The same stages with a patch of few voxels, its bottleneck no narrower than three."""
-    step = topology.total_stride
+    step = patch_multiple(network, topology)
     smallest = [min(size, FEWEST * n) for size, n in zip(topology.patch, step, strict=True)]
     patch = list(topology.patch)
     while prod(patch) > MEASURED_VOXELS and patch != smallest:

@@ -59,8 +59,9 @@ def _load(path: Path) -> tuple[Plan, nn.Module]:
         plan = Plan.model_validate_json(metadata["plan"])
     except ValidationError as error:
         raise UsageError(f"{path}: its plan is not valid: {first_fault(error)}.") from error
-    network = build(plan.network, plan.topology, len(plan.channels), plan.classes)
-    network.deep_supervision = False
+    network = build(
+        plan.network, plan.topology, len(plan.channels), plan.classes, deep_supervision=False
+    )
     try:
         network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:

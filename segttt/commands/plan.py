@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
+from segttt.commands.adapt import RecipeName, network_spec, settled, switched
 from segttt.commands.selection import case_ids, select_cases
 from segttt.commands.watch import Watch
 from segttt.config import preset as presets
 from segttt.config.dataset import CaseFiles, Dataset
 from segttt.config.fingerprint import Fingerprint
-from segttt.config.network import NetworkSpec
-from segttt.config.overrides import override
 from segttt.config.plan import Plan
 from segttt.config.preset import Preset
 from segttt.errors import DataError, LayoutError, SegtttError, UsageError
@@ -22,7 +21,6 @@ from segttt.io.files import write_text
 from segttt.io.layouts.read import discover_labels, read_dataset
 from segttt.io.volumes import read_volume
 from segttt.io.workspace import Workspace, write_json
-from segttt.networks.build import spec
 from segttt.planning.fingerprint import CaseSample, case_sample, merge
 from segttt.planning.planner import label_notice, make_plan
 
@@ -42,6 +40,10 @@ class Request:
     instances: bool = False
     planner: Literal["v2.1", "v2.8"] = "v2.1"
     workers: int = 1
+    recipe: RecipeName | None = None
+    """Optimiser and schedule: published for the network (None), of the preset, or nnU-Net's."""
+    dims: Literal[2, 3] | None = None
+    """2: slices or pictures, 3: volumes; None: as preset, network and data."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def make(request: Request, watch: Watch, *, write: bool = True) -> Planned:
     failures = [*failures, *broken]
     if not dataset.cases:
         raise LayoutError(_nothing_usable(request.data, failures))
-    plan = plan_for(request, dataset, fingerprint, chosen)
+    plan = plan_for(request, dataset, fingerprint, chosen, watch)
     if write:
         request.workspace.save_fingerprint(dataset, fingerprint)
         write_json(request.workspace.checks_file, [failure.__dict__ for failure in failures])
@@ -73,24 +75,24 @@ def make(request: Request, watch: Watch, *, write: bool = True) -> Planned:
 
 
 def plan_for(
-    request: Request, dataset: Dataset, fingerprint: Fingerprint, chosen: Preset | None
+    request: Request,
+    dataset: Dataset,
+    fingerprint: Fingerprint,
+    chosen: Preset | None,
+    watch: Watch,
 ) -> Plan:
     """The plan of a known fingerprint under the request's preset, network and settings."""
+    network = network_spec(request.network, chosen)
     plan = make_plan(
         dataset,
         fingerprint,
         preset=chosen,
-        network=network_spec(request.network, chosen),
+        network=network,
         planner=request.planner,
+        dims=request.dims,
     )
-    return override(plan, request.settings)
-
-
-def network_spec(name: str | None, chosen: Preset | None) -> NetworkSpec:
-    """The spec by name; the preset's own network with what the preset changes of it."""
-    default = chosen.network if chosen and chosen.network else "ttt-unet-bot"
-    own = chosen is not None and name in (None, default)
-    return override(spec(name or default), chosen.network_options if chosen and own else {})
+    plan = switched(plan, network, request.recipe, chosen)
+    return settled(plan, request.settings, watch)
 
 
 def existing_or_new(request: Request, watch: Watch, *, write: bool = True) -> Planned:
@@ -103,11 +105,24 @@ def existing_or_new(request: Request, watch: Watch, *, write: bool = True) -> Pl
             f"{request.workspace.folder}: was planned with {difference}. "
             "Choose another workspace with -w, or plan it anew with `segttt plan`."
         )
-    if request.network:
-        chosen = presets.load(plan.preset) if plan.preset else None
-        plan = plan.model_copy(update={"network": network_spec(request.network, chosen)})
-    plan = override(plan, request.settings)
+    if request.network or request.recipe:
+        chosen = _preset_of(plan, request)
+        network = network_spec(request.network, chosen) if request.network else plan.network
+        plan = switched(plan, network, request.recipe, chosen)
+    plan = settled(plan, request.settings, watch)
     return Planned(dataset, request.workspace.fingerprint(), plan, [])
+
+
+def _preset_of(plan: Plan, request: Request) -> Preset | None:
+    """The preset that the plan was made with."""
+    if plan.preset is None:
+        return None
+    if request.preset is None and plan.preset not in presets.names():
+        raise UsageError(
+            f"The workspace was planned with preset '{plan.preset}', which is a file of yours. "
+            "Name that file with --preset, too."
+        )
+    return presets.load(request.preset or plan.preset)
 
 
 def _contradiction(request: Request, plan: Plan, dataset: Dataset) -> str | None:
@@ -115,6 +130,8 @@ def _contradiction(request: Request, plan: Plan, dataset: Dataset) -> str | None
     if request.preset and (wanted := presets.load(request.preset).name) != plan.preset:
         was = f"preset {plan.preset}" if plan.preset else "no preset"
         return f"{was}, not {wanted}"
+    if request.dims and request.dims != plan.topology.rank:
+        return f"{plan.topology.rank}D patches, not {request.dims}D"
     if request.instances and not plan.instances:
         return "labels, not instances"
     if request.data:

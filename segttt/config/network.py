@@ -1,12 +1,19 @@
 """What a network is made of: topology, blocks and mixers, as data."""
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from segttt.config.baselines import Baseline, PluginSpec
 from segttt.config.strict import Strict
 
 Steps = tuple[PositiveInt, ...]
+
+MetaBlock = Literal["cnn", "mamba", "hybrid_out", "hybrid_in"]
+"""Blocks of MM-UNet: convolutions, mixers alone, a mixer behind the residual or inside it."""
+MixerRule = Literal["bottleneck", "alternating", "alternating_2d", "all"]
+OrderSet = Literal["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9"]
+"""Scan orders by their row in Table 1 of MM-UNet (arXiv 2503.17540)."""
 
 
 class Topology(Strict):
@@ -64,17 +71,25 @@ class Topology(Strict):
         )
 
 
-class NetworkSpec(Strict):
+class UNetSpec(Strict):
     """One U-Net of blocks and mixers. The defaults are those of TTT-UNet (networks of U-Mamba)."""
 
+    ranks: ClassVar[tuple[int, ...]] = (2, 3)
+    needs: ClassVar[str | None] = None
+
+    kind: Literal["unet"] = "unet"
     name: str = "ttt-unet-bot"
     """Name in the table of networks."""
     stem: Literal["none", "conv", "residual"] = "residual"
     """Layer before the first stage."""
-    encoder: Literal["conv", "residual", "resenc"] = "residual"
+    encoder: Literal["conv", "residual", "resenc"] | MetaBlock = "residual"
     """Block of the encoder stages."""
-    decoder: Literal["conv", "residual"] = "residual"
+    bottleneck: Literal["encoder", "conv", "residual", "resenc"] | MetaBlock = "encoder"
+    """Block of the last encoder stage; encoder: the same as in the others."""
+    decoder: Literal["conv", "residual", "resenc"] | MetaBlock = "residual"
     """Block of the decoder stages."""
+    cnn_residual: Literal["encoder", "all", "none"] = "encoder"
+    """Where `cnn` blocks have a residual connection; hybrid blocks always have one."""
     encoder_blocks: Literal["reduced", "one", "two", "resenc"] | tuple[PositiveInt, ...] = "reduced"
     """Blocks per encoder stage: a rule by name, or the numbers themselves."""
     decoder_blocks: Literal["reduced", "one", "two"] | tuple[PositiveInt, ...] = "reduced"
@@ -83,23 +98,42 @@ class NetworkSpec(Strict):
     """Nearest neighbour and a 1x1 convolution, or a transposed convolution."""
     full_resolution_skip: Literal["auto"] | bool = "auto"
     """Whether the last decoder stage sees the first skip; auto: in 3D only, like the authors."""
-    mixer: Literal["none", "ttt_linear"] = "ttt_linear"
-    """Token mixer after the chosen encoder stages."""
-    mixer_stages: Literal["bottleneck", "alternating", "all"] | tuple[int, ...] = "bottleneck"
-    """Encoder stages with a mixer; alternating: of other parity than the number of stages."""
-    max_tokens: PositiveInt | None = 65_536
-    """Stages with more tokens per patch carry no mixer; null lifts the limit."""
+    mixer: Literal["none", "ttt_linear", "ttt_mlp", "mamba"] = "ttt_linear"
+    """Token mixer after the chosen encoder stages, or in the meta blocks."""
+    mixer_stages: MixerRule | tuple[int, ...] = "bottleneck"
+    """Stages with a mixer; alternating: of other parity than the number of stages;
+    alternating_2d: so in 2D, all in 3D."""
+    max_tokens: PositiveInt = 65_536
+    """Stages with more tokens per patch carry no mixer, unless `faithful`."""
+    faithful: bool = False
+    """Mixers at every chosen stage, whatever the number of tokens."""
+    orders: OrderSet | tuple[str, ...] = ("a",)
+    """Scan orders of a mixer, a to p, "-" reverses one; or a set of them by name."""
+    merge: Literal["sum", "mean"] = "sum"
+    """How the results of several scan orders are joined."""
+    share_orders: bool = False
+    """One set of inner weights for all scan orders; projections are always shared."""
+    mixer_residual: bool = False
+    """Add the input of the mixer to its output."""
+    channel_tokens: bool = False
+    """Where a patch has no more voxels than channels, let the channels be the tokens."""
     heads: PositiveInt = 16
-    """Heads of a mixer."""
+    """Heads of a TTT mixer."""
     mini_batch: int = Field(default=64, ge=1, le=1024)
-    """Tokens per inner gradient step."""
+    """Tokens per inner gradient step of a TTT mixer."""
     inner_lr: float = Field(default=1.0, ge=0, le=100)
     """Base inner learning rate; 0 switches the adaptation off."""
     conv_qk: bool = False
     """Depthwise causal convolutions on queries and keys, as in the paper's figure."""
     gate: Literal["none", "silu", "gelu"] = "none"
-    """Gate on the output of the mixer."""
-    mixer_residual: bool = False
-    """Add the input of the mixer to its output."""
-    channel_tokens: bool = False
-    """Where a patch has no more voxels than channels, let the channels be the tokens."""
+    """Gate on the output of a TTT mixer; a Mamba mixer always has its own."""
+    states: PositiveInt = 16
+    """States per channel of a Mamba mixer."""
+    expand: PositiveInt = 2
+    """Inner channels per channel of a Mamba mixer."""
+    conv_width: PositiveInt = 4
+    """Tokens that the causal convolution of a Mamba mixer sees."""
+
+
+NetworkSpec = Annotated[UNetSpec | Baseline | PluginSpec, Field(discriminator="kind")]
+"""Any network: the one U-Net, a foreign baseline, or a network of another package."""

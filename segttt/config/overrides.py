@@ -19,7 +19,8 @@ def override(record: Record, settings: dict[str, Any]) -> Record:
     """A copy of `record` with the dotted fields of `settings` replaced, validated anew.
 
     Entries of a dictionary are named by their key (evaluate.nsd_mm.1) and may be new, those of a
-    list by their place from 0 (normalisation.0.scheme). Faults raise `UsageError`.
+    list by their place from 0 (normalisation.0.scheme). A mapping given for a record changes the
+    fields that it names (network={encoder: mamba, decoder: mamba}). Faults raise `UsageError`.
     """
     changed: Any = record
     for name, value in settings.items():
@@ -56,6 +57,10 @@ def _value(text: str) -> Any:
 
 def _replaced(place: Any, path: list[str], value: Any, name: str) -> Any:
     """A copy of `place` with the entry at `path` replaced, not yet validated."""
+    if not path and isinstance(place, Strict) and isinstance(value, dict):
+        for key, one in value.items():
+            place = _replaced(place, [str(key)], one, f"{name}.{key}")
+        return place
     if not path:
         return value
     key, *rest = path

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from segttt.config.network import NetworkSpec, Topology
+from segttt.config.network import NetworkSpec, Topology, UNetSpec
 from segttt.config.recipe import Augmentation, Recipe
 from segttt.config.strict import Strict
 
@@ -30,7 +30,9 @@ class Inference(Strict):
     overlap: float = Field(default=0.5, ge=0, le=0.9)
     """Overlap of neighbouring windows, as a share of the patch."""
     mirror: bool = True
-    """Average the logits over all mirrored copies."""
+    """Average over all mirrored copies: eight for volumes."""
+    average: Literal["logits", "probabilities"] = "logits"
+    """What is averaged over mirrored copies, models and windows."""
 
 
 class Evaluation(Strict):
@@ -67,7 +69,7 @@ class Plan(Strict):
     """False for slice-wise (2D) networks: the first axis keeps its spacing."""
     normalisation: tuple[Normalisation, ...]
     topology: Topology
-    network: NetworkSpec = NetworkSpec()
+    network: NetworkSpec = UNetSpec()
     batch: PositiveInt
     batch_dice: bool
     """Dice over the batch rather than over each sample."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from segttt.config.network import NetworkSpec, Topology
+from segttt.config.network import Topology, UNetSpec
 from segttt.config.plan import Evaluation, Inference, Scheme
 from segttt.config.recipe import Augmentation, Recipe
 from segttt.config.strict import Strict, first_fault
@@ -74,7 +74,7 @@ class Preset(Strict):
 
     @model_validator(mode="after")
     def _agree(self) -> "Preset":
-        _refuse("network_options", NetworkSpec, self.network_options)
+        _refuse("network_options", UNetSpec, self.network_options)
         _refuse("augment", Augmentation, self.augment)
         if self.topology and self.topology.rank != self.rank:
             raise ValueError(f"rank must be {self.topology.rank}, as many axes as the patch has")

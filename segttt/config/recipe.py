@@ -1,6 +1,6 @@
 """How a network is trained: optimiser, schedule, loss, augmentation."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -19,9 +19,15 @@ class Recipe(Strict):
     """Momentum of SGD."""
     nesterov: bool = True
     weight_decay: NonNegativeFloat = 3e-5
+    eps: PositiveFloat = 1e-5
+    """Added to the denominator of Adam and AdamW."""
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     """Decay of the learning rate over the training."""
     poly_exponent: PositiveFloat = 0.9
+    lr_end: NonNegativeFloat = 0.0
+    """Smallest learning rate of the cosine."""
+    cosine_turns: PositiveInt = 1
+    """Half waves of the cosine: 1 falls once, 3 falls, rises and falls again."""
     schedule_per: Literal["epoch", "iteration"] = "epoch"
     """When the learning rate changes."""
     warmup: float = Field(default=0.0, ge=0, lt=1)
@@ -31,8 +37,11 @@ class Recipe(Strict):
     """Training steps per epoch."""
     val_iterations: int = Field(default=50, ge=0)
     """Validation batches per epoch for the pseudo-Dice."""
-    deep_supervision: Literal["halving", "none"] | tuple[NonNegativeFloat, ...] = "halving"
-    """Weights of the outputs, highest resolution first; halving: 1/2^i with the last one zero."""
+    deep_supervision: Literal["halving", "three_largest", "none"] | tuple[NonNegativeFloat, ...] = (
+        "halving"
+    )
+    """Weights of the outputs, highest resolution first; halving: 1/2^i with the last one zero;
+    three_largest: 4/7, 2/7, 1/7."""
     grad_clip: PositiveFloat | None = 12.0
     """Largest norm of the gradient."""
     foreground_share: float = Field(default=0.33, ge=0, le=1)
@@ -41,6 +50,19 @@ class Recipe(Strict):
     """auto: fp16 on a GPU (bf16 where it is native), fp32 elsewhere. Mixers always step in fp32."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is what is saved; 0: none."""
+
+
+OPTIMISATION = (
+    "optimizer", "lr", "momentum", "nesterov", "weight_decay", "eps", "schedule", "poly_exponent",
+    "lr_end", "cosine_turns", "schedule_per", "warmup", "deep_supervision",
+)  # fmt: skip
+"""Fields that a published optimiser and schedule decide together."""
+
+
+def with_optimisation(recipe: Recipe, fields: dict[str, Any]) -> Recipe:
+    """The recipe under another optimiser and schedule; what `fields` leaves out is nnU-Net's."""
+    plain = Recipe()
+    return recipe.model_copy(update={**{n: getattr(plain, n) for n in OPTIMISATION}, **fields})
 
 
 class Augmentation(Strict):

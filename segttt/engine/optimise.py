@@ -20,7 +20,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             weight_decay=recipe.weight_decay,
         )
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, eps=1e-5)
+    return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, eps=recipe.eps)
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
@@ -31,5 +31,6 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
     if recipe.schedule == "poly":
         return recipe.lr * (1 - done) ** recipe.poly_exponent
     if recipe.schedule == "cosine":
-        return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
+        share = 0.5 * (1 + math.cos(math.pi * recipe.cosine_turns * done))
+        return recipe.lr_end + (recipe.lr - recipe.lr_end) * share
     return recipe.lr

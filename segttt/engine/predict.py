@@ -32,7 +32,7 @@ class Predictor:
 
     @torch.inference_mode()
     def slabs(self, image: Float[np.ndarray, "c z y x"]) -> Iterator[Float[Tensor, "k slab y x"]]:
-        """Blended logits of consecutive slabs along the first axis.
+        """Blended logits, or probabilities, of consecutive slabs along the first axis.
 
         Only the slices that windows still overlap are held, so memory does not grow with the
         length of the volume.
@@ -59,9 +59,13 @@ class Predictor:
         return logits[:, None] if flat else logits
 
     def _ensemble(self, images: Tensor) -> Tensor:
+        """Mean of the networks' logits, or of their probabilities where the plan averages these."""
         with self.compute.autocast():
             outputs = [cast("list[Tensor]", network(images))[0] for network in self.networks]
-        return torch.stack([logits.float() for logits in outputs]).mean(0)
+        exact = [logits.float() for logits in outputs]
+        if self.plan.predict.average == "probabilities":
+            exact = [logits.softmax(1) for logits in exact]
+        return torch.stack(exact).mean(0)
 
 
 Margin = list[tuple[int, int]]

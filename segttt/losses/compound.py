@@ -12,16 +12,19 @@ from segttt.losses.dice import dice_and_cross_entropy
 
 
 def output_weights(
-    rule: Literal["halving", "none"] | tuple[float, ...], outputs: int
+    rule: Literal["halving", "three_largest", "none"] | tuple[float, ...], outputs: int
 ) -> tuple[float, ...]:
     """Weight of each output, highest resolution first; they sum to 1.
 
-    halving: 1/2^i, the last one 0 (nnU-Net); a tuple gives the weights of the first outputs.
+    halving: 1/2^i, the last one 0 (nnU-Net); three_largest: the first three at 1/2^i (MM-UNet);
+    a tuple gives the weights of the first outputs.
     """
     if rule == "none" or outputs == 1:
         raw = [1.0]
     elif rule == "halving":
         raw = [0.5**level for level in range(outputs - 1)]
+    elif rule == "three_largest":
+        raw = [0.5**level for level in range(min(outputs, 3))]
     else:
         raw = list(rule)
     if len(raw) > outputs or sum(raw) <= 0:

@@ -1,4 +1,4 @@
-"""The TTT mixer: a sequence layer whose hidden state is a linear model trained as it goes."""
+"""The TTT mixer: a sequence layer whose hidden state is a small model trained as it goes."""
 
 import math
 
@@ -7,104 +7,127 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segttt.config.network import NetworkSpec
+from segttt.config.network import UNetSpec
 from segttt.kernels.ttt_linear.op import ttt_linear
-from segttt.networks.layout import MixerSite, Order
-from segttt.networks.tokens import to_tokens, to_volume
+from segttt.kernels.ttt_mlp.op import ttt_mlp
+from segttt.networks.causal_conv import CausalConv, of_orders
+from segttt.networks.layout import MixerSite
+from segttt.networks.sequences import Grid, Sequences
 
 ROPE_BASE = 10_000.0
 CONV_WIDTH = 4
 INIT_STD = 0.02
+MLP_RATIO = 4
 
 
-class TTTLinear(nn.Module):
-    """TTT-Linear over tokens of any width; heads are padded to an even width that holds it.
+class TTT(nn.Module):
+    """TTT-Linear or TTT-MLP over tokens of any width, along any number of scan orders.
 
-    The inner model starts from its learned weight for every sequence. Source: arXiv 2407.04620.
+    Heads are padded to an even width that holds the tokens. The inner model starts from its
+    learned weights for every sequence. Projections are shared by all orders; the inner model and
+    its learning rates are not, unless the spec says so. Source: arXiv 2407.04620.
     """
 
-    def __init__(self, site: MixerSite, spec: NetworkSpec):
+    def __init__(self, site: MixerSite, spec: UNetSpec):
         super().__init__()
         self.heads, self.head_width, self.inner_lr = site.heads, site.head_width, spec.inner_lr
         width, inner = site.width, site.heads * site.head_width
+        own = 1 if spec.share_orders else len(site.scans)
+        self.sequences = Sequences(site.scans, site.grid, mean=spec.merge == "mean")
         self.q, self.k, self.v = (nn.Linear(width, inner, bias=False) for _ in range(3))
         self.o = nn.Linear(inner, width, bias=False)
         self.gate = None if spec.gate == "none" else nn.Linear(width, inner, bias=False)
         self.gate_act = nn.SiLU() if spec.gate == "silu" else nn.GELU(approximate="tanh")
-        self.conv_q = CausalConv(inner) if spec.conv_qk else None
-        self.conv_k = CausalConv(inner) if spec.conv_qk else None
-        self.lr = nn.Linear(width, site.heads)
+        self.conv_q = CausalConv(own, inner, CONV_WIDTH) if spec.conv_qk else None
+        self.conv_k = CausalConv(own, inner, CONV_WIDTH) if spec.conv_qk else None
+        self.lr = nn.Linear(width, own * site.heads)
         self.position = nn.Parameter(torch.zeros(spec.mini_batch))
-        self.W0 = nn.Parameter(torch.empty(site.heads, site.head_width, site.head_width))
-        self.b0 = nn.Parameter(torch.zeros(site.heads, site.head_width))
-        self.gamma = nn.Parameter(torch.ones(site.heads, site.head_width))
-        self.beta = nn.Parameter(torch.zeros(site.heads, site.head_width))
+        model = InnerMLP if spec.mixer == "ttt_mlp" else InnerLinear
+        self.inner = model(own, own * site.heads, site.head_width)
         self.post_norm = nn.LayerNorm(inner, eps=1e-6)
-        nn.init.normal_(self.W0, std=INIT_STD)
         nn.init.normal_(self.lr.weight, std=INIT_STD)
         nn.init.zeros_(self.lr.bias)
 
-    def forward(self, x: Float[Tensor, "b n width"]) -> Float[Tensor, "b n width"]:
-        q, k = self.q(x), self.k(x)
-        if self.conv_q is not None and self.conv_k is not None:
-            q, k = self.conv_q(q), self.conv_k(k)
-        q, k, v = (self._split(part) for part in (q, k, self.v(x)))
-        order = torch.arange(x.shape[1], device=x.device) % len(self.position)
-        lr = self.inner_lr / self.head_width * torch.sigmoid(self.lr(x)).transpose(1, 2)
-        out = ttt_linear(
-            rotate(q, order),
-            rotate(k, order),
-            v,
-            lr,
-            self._position_scale(),
-            self.W0,
-            self.b0,
-            self.gamma,
-            self.beta,
-        )
-        out = self.post_norm(out.transpose(1, 2).flatten(2))
+    def forward(self, x: Float[Tensor, "b n width"], grid: Grid) -> Float[Tensor, "b n width"]:
+        """`x` are the tokens of a map of edge lengths `grid`, in raster order."""
+        lr = self.inner_lr / self.head_width * torch.sigmoid(self.lr(x))
+        parts = torch.cat([self.q(x), self.k(x), self.v(x), lr], -1)
+        out = self.post_norm(self.sequences(parts, grid, self._learn))
         if self.gate is not None:
             out = out * self.gate_act(self.gate(x))
         return self.o(out)
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, self.head_width)).transpose(1, 2)  # [b, h, n, d]
+    def _learn(self, parts: Float[Tensor, "b g n _"], which: slice) -> Float[Tensor, "b g n d"]:
+        """What the inner model says along the sequences of the orders in `which`."""
+        inner = self.heads * self.head_width
+        q, k, v, lr = parts.split([inner, inner, inner, self.lr.out_features], -1)
+        if self.conv_q is not None and self.conv_k is not None:
+            q, k = self.conv_q(q, which), self.conv_k(k, which)
+        q, k, v = (self._heads(part) for part in (q, k, v))
+        order = torch.arange(q.shape[2], device=q.device) % len(self.position)
+        out = self.inner(
+            (rotate(q, order), rotate(k, order), v, self._rates(lr, which), self._position_scale()),
+            which,
+        )
+        return out.unflatten(1, (-1, self.heads)).transpose(2, 3).flatten(3)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """[b, g, n, h * d] -> [b, g * h, n, d]"""
+        return x.unflatten(3, (self.heads, self.head_width)).transpose(2, 3).flatten(1, 2)
+
+    def _rates(self, lr: Tensor, which: slice) -> Tensor:
+        """Of the rates of all orders, [b, g, n, own * h], each sequence's own: [b, g * h, n]."""
+        each = lr.unflatten(-1, (-1, self.heads)).movedim(3, 0)  # [own, b, g, n, h]
+        mine = torch.stack([one[:, g] for g, one in enumerate(of_orders(each, which))], 1)
+        return mine.transpose(2, 3).flatten(1, 2)
 
     def _position_scale(self) -> Tensor:
         count = torch.arange(1, len(self.position) + 1, device=self.position.device)
         return F.relu(1 / count + self.position)
 
 
-class CausalConv(nn.Module):
-    """A depthwise convolution along the tokens that sees a token and the three before it."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.conv = nn.Conv1d(width, width, CONV_WIDTH, groups=width)
-
-    def forward(self, x: Float[Tensor, "b n width"]) -> Float[Tensor, "b n width"]:
-        return self.conv(F.pad(x.transpose(1, 2), (CONV_WIDTH - 1, 0))).transpose(1, 2)
+Sequence = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""q, k, v, lr and rho of the operators."""
 
 
-class Mixer(nn.Module):
-    """LayerNorm and TTT-Linear over the tokens of a feature map, always in float32 or better.
+class InnerLinear(nn.Module):
+    """The inner model x W + b of each head, with the norm of its loss.
 
-    The result replaces the feature map; it is added to it where the spec says so.
+    `own` sets of them, `heads` in all. No weight has four axes, which PyTorch would take for the
+    weight of a convolution when the network goes to another memory format.
     """
 
-    def __init__(self, site: MixerSite, spec: NetworkSpec):
+    def __init__(self, own: int, heads: int, width: int):
         super().__init__()
-        self.order: Order = site.order
-        self.residual = spec.mixer_residual
-        self.norm = nn.LayerNorm(site.width)
-        self.layer = TTTLinear(site, spec)
+        self.own = own
+        self.W = _small(heads, width, width)
+        self.b = nn.Parameter(torch.zeros(heads, width))
+        self.gamma = nn.Parameter(torch.ones(heads, width))
+        self.beta = nn.Parameter(torch.zeros(heads, width))
 
-    def forward(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
-        with torch.autocast(x.device.type, enabled=False):
-            exact = x.to(torch.promote_types(x.dtype, torch.float32))
-            tokens = to_tokens(exact, self.order)
-            out = to_volume(self.layer(self.norm(tokens)), tuple(x.shape[2:]), self.order)
-            return (exact + out if self.residual else out).to(x.dtype)
+    def forward(self, sequence: Sequence, which: slice) -> Tensor:
+        weights = (self.W, self.b, self.gamma, self.beta)
+        W, b, gamma, beta = _chosen(weights, self.own, which)
+        return ttt_linear(*sequence, W, b, gamma, beta)
+
+
+class InnerMLP(nn.Module):
+    """The inner model GELU(x W1 + b1) W2 + b2 of each head, four times as wide inside."""
+
+    def __init__(self, own: int, heads: int, width: int):
+        super().__init__()
+        self.own = own
+        self.W1 = _small(heads, width, MLP_RATIO * width)
+        self.b1 = nn.Parameter(torch.zeros(heads, MLP_RATIO * width))
+        self.W2 = _small(heads, MLP_RATIO * width, width)
+        self.b2 = nn.Parameter(torch.zeros(heads, width))
+        self.gamma = nn.Parameter(torch.ones(heads, width))
+        self.beta = nn.Parameter(torch.zeros(heads, width))
+
+    def forward(self, sequence: Sequence, which: slice) -> Tensor:
+        weights = (self.W1, self.b1, self.W2, self.b2, self.gamma, self.beta)
+        W1, b1, W2, b2, gamma, beta = _chosen(weights, self.own, which)
+        return ttt_mlp(*sequence, W1, b1, W2, b2, gamma, beta)
 
 
 def rotate(x: Float[Tensor, "b h n d"], order: Tensor) -> Float[Tensor, "b h n d"]:
@@ -118,3 +141,12 @@ def rotate(x: Float[Tensor, "b h n d"], order: Tensor) -> Float[Tensor, "b h n d
     cos, sin = angle.cos(), angle.sin()
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+
+
+def _small(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.empty(shape).normal_(std=INIT_STD))
+
+
+def _chosen(weights: tuple[Tensor, ...], own: int, which: slice) -> list[Tensor]:
+    """Weights [own * h, ...] of the orders in `which`, as those of g * h heads."""
+    return [of_orders(one.unflatten(0, (own, -1)), which).flatten(0, 1) for one in weights]

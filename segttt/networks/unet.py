@@ -1,15 +1,16 @@
 """The one U-Net, for pictures and volumes: blocks, mixers and skips as its spec says."""
 
-from itertools import pairwise
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segttt.config.network import NetworkSpec, Topology
+from segttt.config.network import Topology, UNetSpec
 from segttt.errors import UsageError
 from segttt.networks import blocks, layout
-from segttt.networks.ttt import Mixer
+from segttt.networks.layout import StageLayout
+from segttt.networks.meta import meta_stage
+from segttt.networks.mixer import Mixer
+from segttt.networks.precision import refuse_thin_maps
 
 STAGE = {
     "conv": blocks.conv_stage,
@@ -26,7 +27,7 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        spec: NetworkSpec,
+        spec: UNetSpec,
         topology: Topology,
         in_channels: int,
         classes: int,
@@ -35,9 +36,9 @@ class UNet(nn.Module):
         super().__init__()
         self.deep_supervision = deep_supervision
         """Whether `forward` returns the logits of every head."""
-        sites = layout.mixer_sites(spec, topology)
-        fixed = any(site.order == "channels" for site in sites.values())
-        self._patch = topology.patch if fixed else None
+        encoder, decoder = layout.encoder(spec, topology), layout.decoder(spec, topology)
+        swapped = (one.site and one.site.order == "channels" for one in (*encoder, *decoder))
+        self._patch = topology.patch if any(swapped) else None
         self._multiple = topology.total_stride
         self._depth_strides = {
             topology.stage_stride(stage)[0]
@@ -46,17 +47,20 @@ class UNet(nn.Module):
         }
 
         features = topology.features
-        counts = layout.encoder_blocks(spec, topology)
-        self.stem = _stem(spec, topology, in_channels, counts[0])
+        self.stem = _stem(spec, topology, in_channels, encoder[0].count)
         entering = (in_channels if spec.stem == "none" else features[0], *features[:-1])
         self.encoder = nn.ModuleList(
-            STAGE[spec.encoder](*parts)
-            for parts in zip(
-                entering, features, topology.kernels, topology.strides, counts, strict=True
-            )
+            _stage((width, features[one.stage]), topology.strides[one.stage], one, spec, topology)
+            for width, one in zip(entering, encoder, strict=True)
         )
-        self.mixers = nn.ModuleDict({str(site.stage): Mixer(site, spec) for site in sites.values()})
-        self.decoder = _decoder(spec, topology)
+        self.mixers = nn.ModuleDict(
+            {
+                str(one.stage): Mixer(one.site, spec, residual=spec.mixer_residual)
+                for one in encoder
+                if one.site and one.block in STAGE
+            }
+        )
+        self.decoder = nn.ModuleList(_decoder_stage(one, spec, topology) for one in decoder)
         self.heads = nn.ModuleList(
             blocks.pointwise(topology.rank, width, classes) for width in features[-2::-1]
         )
@@ -68,7 +72,8 @@ class UNet(nn.Module):
         A `UsageError` tells that the grid does not suit the network.
         """
         self._check_grid(tuple(x.shape[2:]))
-        self._check_precision(x)
+        if x.dim() == 5:
+            refuse_thin_maps(x, self._depth_strides)
         x = self.stem(x)
         skips = []
         for index, stage in enumerate(self.encoder):
@@ -97,22 +102,6 @@ class UNet(nn.Module):
                 f"{list(self._multiple)}, and one of them a larger one."
             )
 
-    def _check_precision(self, x: Tensor) -> None:
-        """Refuse what oneDNN 3.12 (PyTorch 2.13) gets wrong without a word.
-
-        On a feature map of depth 2, its bfloat16 gradient of a kernel of depth 3 reads memory that
-        nothing has written. Every other small size that a U-Net can have was tried, and was right.
-        """
-        if not (x.device.type == "cpu" and torch.is_grad_enabled()):
-            return
-        reduced = torch.is_autocast_enabled("cpu") or x.dtype == torch.bfloat16
-        if reduced and any(x.shape[2] == 2 * stride for stride in self._depth_strides):
-            raise UsageError(
-                f"Inputs of {list(x.shape[2:])} give feature maps of depth 2, whose gradients "
-                "PyTorch gets wrong in bfloat16 on a CPU. Train with --set train.precision=fp32, "
-                "or with a deeper patch."
-            )
-
 
 class DecoderStage(nn.Module):
     """Bring features to the resolution of a skip, join the two, and convolve."""
@@ -128,7 +117,7 @@ class DecoderStage(nn.Module):
         return self.merge(torch.cat([x, skip], 1) if self.with_skip else x)
 
 
-def _stem(spec: NetworkSpec, topology: Topology, in_channels: int, count: int) -> nn.Module:
+def _stem(spec: UNetSpec, topology: Topology, in_channels: int, count: int) -> nn.Module:
     width, kernel = topology.features[0], topology.kernels[0]
     match spec.stem:
         case "none":
@@ -139,17 +128,23 @@ def _stem(spec: NetworkSpec, topology: Topology, in_channels: int, count: int) -
             return blocks.residual_stage(in_channels, width, kernel, topology.strides[0], count)
 
 
-def _decoder(spec: NetworkSpec, topology: Topology) -> nn.ModuleList:
+def _stage(
+    widths: tuple[int, int],
+    stride: blocks.Steps,
+    stage: StageLayout,
+    spec: UNetSpec,
+    topology: Topology,
+) -> nn.Module:
+    kernel = topology.kernels[stage.stage]
+    if stage.block in STAGE:
+        return STAGE[stage.block](*widths, kernel, stride, stage.count)
+    return meta_stage(widths, kernel, stride, stage, spec)
+
+
+def _decoder_stage(stage: StageLayout, spec: UNetSpec, topology: Topology) -> DecoderStage:
     up = blocks.NearestUp if spec.upsampling == "nearest" else blocks.transposed_up
-    counts = layout.decoder_blocks(spec, topology)
-    still = (1,) * topology.rank
-    stages = nn.ModuleList()
-    for (stage, width), deeper in reversed(list(pairwise(enumerate(topology.features)))):
-        with_skip = stage > 0 or layout.full_resolution_skip(spec, topology)
-        entering = 2 * width if with_skip else width
-        merge = STAGE[spec.decoder](
-            entering, width, topology.kernels[stage], still, counts[len(stages)]
-        )
-        rise = up(deeper[1], width, topology.strides[stage + 1])
-        stages.append(DecoderStage(rise, merge, with_skip))
-    return stages
+    width, deeper = topology.features[stage.stage : stage.stage + 2]
+    with_skip = stage.stage > 0 or layout.full_resolution_skip(spec, topology)
+    widths = (2 * width if with_skip else width, width)
+    merge = _stage(widths, (1,) * topology.rank, stage, spec, topology)
+    return DecoderStage(up(deeper, width, topology.strides[stage.stage + 1]), merge, with_skip)

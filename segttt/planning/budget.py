@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from segttt.config.fingerprint import Fingerprint
-from segttt.config.network import NetworkSpec, Topology
+from segttt.config.network import NetworkSpec, Topology, UNetSpec
 from segttt.config.plan import Plan
 
 RESENC_BLOCKS = (1, 3, 4, 6)  # further stages have 6
@@ -44,10 +44,11 @@ BUDGETS = {
 
 
 def budget_of(network: NetworkSpec) -> Budget:
-    """The budget for a network; those of TTT-UNet and U-Mamba use nnU-Net's plain plans."""
-    return BUDGETS.get(
-        network.name, BUDGETS["resenc-m" if network.encoder == "resenc" else "plain"]
-    )
+    """The budget for a network: nnU-Net's own for its residual encoder, the plain one for all else.
+
+    The papers trained TTT-UNet, U-Mamba, MM-UNet and their baselines on nnU-Net's plain plans.
+    """
+    return BUDGETS["resenc-m" if network.name.startswith("nnunet-resenc") else "plain"]
 
 
 def plain_elements(topology: Topology, classes: int) -> int:
@@ -87,16 +88,18 @@ def _elements(topology: Topology, classes: int, encoder: list[int], decoder: lis
     return sum(maps) + classes * prod(topology.patch)
 
 
-def training_memory_bytes(plan: Plan, parameters: int) -> int:
-    """A rough estimate of the GPU memory of training; not yet measured.
+def training_memory_bytes(plan: Plan, parameters: int) -> int | None:
+    """A rough estimate of the GPU memory of training a U-Net; not yet measured. None: unknown.
 
     Each convolution output is kept twice for the backward pass (before and after the norm), in 2
     bytes under mixed precision and 4 in fp32. Logits and their softmax, loss and gradient are
     fp32. Weights, gradients and the optimiser's moments are fp32. The states of mixers and the
     convolutions' work space are not counted.
     """
-    count = {"conv": plain_elements, "residual": reduced_residual_elements}.get(
-        plan.network.encoder, resenc_elements
+    if not isinstance(plan.network, UNetSpec):
+        return None
+    count = {"residual": reduced_residual_elements, "resenc": resenc_elements}.get(
+        plan.network.encoder, plain_elements
     )
     size = 4 if plan.train.precision == "fp32" else 2
     activations = 2 * size * count(plan.topology, plan.classes)

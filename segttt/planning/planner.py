@@ -41,8 +41,9 @@ def make_plan(
     preset: Preset | None,
     network: NetworkSpec,
     planner: Planner = "v2.1",
+    dims: Literal[2, 3] | None = None,
 ) -> Plan:
-    """Everything between the files and the score.
+    """Everything between the files and the score; `dims` chooses slices (2) or volumes (3).
 
     Rules of nnU-Net v2; v2.1 is the planner behind the papers' 2D patches. Raises `UsageError`
     where preset and data contradict each other, `DataError` without any case.
@@ -50,7 +51,8 @@ def make_plan(
     if not fingerprint.cases:
         raise DataError(f"{dataset.name}: no training case could be used. Run `segttt data check`.")
     try:
-        return _make_plan(dataset, fingerprint, preset, network, planner)
+        grid = plan_grid(fingerprint, preset, dims or _only_rank(network, preset))
+        return _make_plan(dataset, fingerprint, preset, network, planner, grid)
     except ValidationError as error:
         raise UsageError(f"{dataset.name}: cannot be planned: {first_fault(error)}.") from error
 
@@ -86,8 +88,8 @@ def _make_plan(
     preset: Preset | None,
     network: NetworkSpec,
     planner: Planner,
+    grid: PlannedGrid,
 ) -> Plan:
-    grid = plan_grid(fingerprint, preset)
     labels = plan_labels(dataset, preset)
     limits = _limits(preset, network, planner)
     cases = len(fingerprint.cases)
@@ -112,6 +114,12 @@ def _make_plan(
         predict=preset.predict if preset else Inference(),
         evaluate=plan_evaluation(dataset, preset),
     )
+
+
+def _only_rank(network: NetworkSpec, preset: Preset | None) -> int | None:
+    """The rank of a network that has one only, where no preset has decided."""
+    free = preset is None or preset.rank is None
+    return network.ranks[0] if free and len(network.ranks) == 1 else None
 
 
 def _limits(preset: Preset | None, network: NetworkSpec, planner: Planner) -> Limits:

@@ -27,7 +27,9 @@ class PlannedGrid:
     """Spatial axes of the network."""
 
 
-def plan_grid(fingerprint: Fingerprint, preset: Preset | None) -> PlannedGrid:
+def plan_grid(
+    fingerprint: Fingerprint, preset: Preset | None, dims: int | None = None
+) -> PlannedGrid:
     """The grid that a preset fixes, else the median spacing of the data (nnU-Net).
 
     A preset's spacing is in canonical order (z, y, x) or (y, x), so axes stay. Cases that are all
@@ -38,7 +40,7 @@ def plan_grid(fingerprint: Fingerprint, preset: Preset | None) -> PlannedGrid:
     flat = [
         axis for axis in range(3) if all(case.full_shape[axis] == 1 for case in fingerprint.cases)
     ]
-    rank = _rank(bool(flat), preset)
+    rank = _rank(bool(flat), preset, dims)
     target = _target(spacings, shapes)
     fixed = None if preset is None else preset.spacing_mm
     first = flat[0] if flat else int(np.argmax(target))
@@ -54,13 +56,16 @@ def plan_grid(fingerprint: Fingerprint, preset: Preset | None) -> PlannedGrid:
     )
 
 
-def _rank(flat: bool, preset: Preset | None) -> int:
-    wanted = None if preset is None else preset.rank
+def _rank(flat: bool, preset: Preset | None, dims: int | None) -> int:
+    fixed = None if preset is None else preset.rank
+    name = "" if preset is None else f" of preset '{preset.name}'"
+    if fixed and dims and fixed != dims:
+        raise UsageError(f"The patches{name} are {fixed}D, not {dims}D. Choose another preset.")
+    wanted = dims or fixed
     if flat and wanted == 3:
-        name = "" if preset is None else preset.name
         raise UsageError(
-            f"Preset '{name}' is for volumes, but every case is a single slice. "
-            "Choose a preset for pictures, or none."
+            f"A plan for volumes{name} was asked for, but every case is a single slice. "
+            "Choose a preset and a network for pictures."
         )
     return wanted or (2 if flat else 3)
 

@@ -18,6 +18,8 @@ OWNERS = {
     "safetensors": {"io"},
     "matplotlib": {"report"},
     "psutil": {"cluster", "commands"},
+    "monai": {"networks"},
+    "einops": {"networks"},
 }
 
 

@@ -14,7 +14,7 @@ from segttt.cli.app import app, out_of_memory, run
 from segttt.errors import UsageError
 
 COMMANDS = ["plan", "preprocess", "train", "predict", "evaluate", "demo", "doctor"]
-GROUPS = {"presets": ["list", "show"], "networks": ["list"], "data": ["check"]}
+GROUPS = {"presets": ["list", "show"], "networks": ["list", "show"], "data": ["check"]}
 
 
 def test_help_answers_without_torch():
@@ -55,12 +55,14 @@ def test_the_list_of_options_is_frozen():
         "--workspace",
     ]
     assert found == {
-        "plan": sorted([*shared, "--network", "--planner", "--measure", "--show"]),
+        "plan": sorted(
+            [*shared, "--network", "--planner", "--recipe", "--dims", "--measure", "--show"]
+        ),
         "preprocess": sorted([*shared, "--data"]),
         "train": sorted(
-            [*shared, "--data", "--network", "--planner", "--fold", "--folds", "--epochs",
-             "--iters", "--time-limit", "--seed", "--deterministic", "--resume", "--name",
-             "--validate", "--device", "--threads"]
+            [*shared, "--data", "--network", "--planner", "--recipe", "--dims", "--fold",
+             "--folds", "--epochs", "--iters", "--time-limit", "--seed", "--deterministic",
+             "--resume", "--name", "--validate", "--device", "--threads"]
         ),
         "predict": sorted(
             ["--model", "--out", "--folds", "--mirror", "--overlap", "--skip-done", "--set",
@@ -71,7 +73,8 @@ def test_the_list_of_options_is_frozen():
         "doctor": ["--json"],
         "presets list": ["--json"],
         "presets show": ["--json"],
-        "networks list": ["--json"],
+        "networks list": ["--json", "--preset"],
+        "networks show": ["--json", "--preset"],
         "data check": ["--instances", "--json", "--preset", "--workers"],
     }  # fmt: skip
 

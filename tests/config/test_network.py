@@ -1,6 +1,6 @@
 import pytest
 
-from segttt.config.network import NetworkSpec, Topology
+from segttt.config.network import Topology, UNetSpec
 
 FIELDS = {
     "patch": (8, 16, 16),
@@ -42,4 +42,4 @@ def test_impossible_topologies(change, fault):
 @pytest.mark.parametrize("change", [{"mini_batch": 0}, {"inner_lr": -1}, {"gate": "relu"}])
 def test_impossible_networks(change):
     with pytest.raises(ValueError, match=next(iter(change))):
-        NetworkSpec(**change)
+        UNetSpec(**change)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segttt.config.network import NetworkSpec, Topology
+from segttt.config.network import Topology, UNetSpec
 from segttt.config.plan import Normalisation, Plan
 from segttt.config.recipe import Recipe
 
@@ -25,7 +25,7 @@ def small_plan(**changes) -> Plan:
         "spacing_mm": (1.0, 1.0, 1.0),
         "normalisation": (Normalisation(scheme="zscore"),),
         "topology": topology,
-        "network": NetworkSpec(heads=2, mini_batch=8),
+        "network": UNetSpec(heads=2, mini_batch=8),
         "batch": 2,
         "batch_dice": False,
         "train": recipe,

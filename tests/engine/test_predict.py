@@ -41,3 +41,29 @@ def test_networks_are_averaged():
     )
     (slab,) = predictor.slabs(np.zeros((1, 8, 16, 16), dtype=np.float32))
     torch.testing.assert_close(slab, torch.full_like(slab, 2.5))
+
+
+@pytest.mark.parametrize("average", ["logits", "probabilities"])
+def test_what_is_averaged_over_models_and_mirrored_copies(average):
+    class Towards(nn.Module):
+        """Sure of one class where x grows to the right, so mirrored copies disagree."""
+
+        def __init__(self, scale):
+            super().__init__()
+            self.scale = scale
+
+        def forward(self, x):
+            ramp = self.scale * torch.linspace(0, 1, x.shape[-1]).expand_as(x)
+            return [torch.cat([x + ramp, x, x - 1], 1)]
+
+    plan = small_plan(predict=Inference(average=average, overlap=0.0))
+    networks = [Towards(3.0), Towards(-1.0)]
+    predictor = Predictor(networks, plan, computing.choose("cpu", "fp32"))
+    image = np.random.default_rng(0).normal(size=(1, 8, 16, 16)).astype(np.float32)
+    (found,) = predictor.slabs(image)
+    x = torch.from_numpy(image)[None]
+    copies = [n(x.flip(axes) if axes else x)[0] for n in networks for axes in ((), (4,))]
+    if average == "probabilities":
+        copies = [one.softmax(1) for one in copies]
+    copies = [one.flip(4) if i % 2 else one for i, one in enumerate(copies)]
+    torch.testing.assert_close(found, torch.stack(copies).mean(0)[0])

@@ -77,3 +77,11 @@ def test_deep_supervision_is_the_weighted_sum():
     parts = 0.75 * dice_and_cross_entropy(fine, labels, over_batch=False)
     parts += 0.25 * dice_and_cross_entropy(coarse, labels[:, 1::2, 1::2], over_batch=False)
     torch.testing.assert_close(total, parts)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [(5, [4 / 7, 2 / 7, 1 / 7, 0, 0]), (3, [4 / 7, 2 / 7, 1 / 7]), (2, [2 / 3, 1 / 3]), (1, [1])],
+)
+def test_three_largest_weights_are_mm_unets(outputs, expected):
+    assert output_weights("three_largest", outputs) == pytest.approx(expected)

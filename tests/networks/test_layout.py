@@ -2,12 +2,15 @@
 
 import pytest
 
-from segttt.config.network import NetworkSpec, Topology
+from segttt.config.network import Topology, UNetSpec
 from segttt.errors import UsageError
 from segttt.networks.layout import (
+    decoder,
     decoder_blocks,
+    encoder,
     encoder_blocks,
     full_resolution_skip,
+    left_out,
     mixer_sites,
 )
 from segttt.networks.table import spec
@@ -30,7 +33,7 @@ CT = Topology(
 )
 
 
-def enc(**fields) -> NetworkSpec:
+def enc(**fields) -> UNetSpec:
     return spec("ttt-unet-enc").model_copy(update=fields)
 
 
@@ -106,7 +109,7 @@ def test_the_first_skip_is_dropped_in_2d_only():
     ],
 )
 def test_tokens_of_the_published_presets(topology: Topology, sites):
-    unlimited = mixer_sites(enc(max_tokens=None), topology)
+    unlimited = mixer_sites(enc(faithful=True), topology)
     assert {s: (m.order, m.tokens, m.width) for s, m in unlimited.items()} == sites
     limited = mixer_sites(enc(), topology)
     assert list(limited) == [stage for stage, site in sites.items() if site[1] <= 65_536]
@@ -144,6 +147,69 @@ def test_stages_are_chosen_by_name_or_number():
 def test_a_limit_that_leaves_no_mixer_is_refused():
     with pytest.raises(UsageError, match="no stage of 'ttt-unet-bot' has at most 10 tokens"):
         mixer_sites(spec("ttt-unet-bot").model_copy(update={"max_tokens": 10}), CT)
+
+
+def test_stages_left_out_are_told():
+    assert left_out(enc(), CT) == (1,)
+    assert left_out(enc(faithful=True), CT) == ()
+    assert left_out(spec("mm-unet"), CT) == (0, 1)
+    assert left_out(spec("nnunet"), CT) == ()
+
+
+def mm(**fields) -> UNetSpec:
+    return UNetSpec.model_validate({**spec("mm-unet").model_dump(), **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "down", "deepest", "up"),
+    [
+        ({"encoder": "cnn"}, ("cnn", "none"), ("cnn", "none"), ("cnn", "none")),
+        ({"encoder": "mamba"}, ("mixers", "alone"), ("mixers", "alone"), ("cnn", "none")),
+        (
+            {"encoder": "mamba", "decoder": "mamba"},
+            ("mixers", "alone"),
+            ("mixers", "alone"),
+            ("mixers", "alone"),
+        ),
+        (
+            {"encoder": "cnn", "bottleneck": "mamba", "decoder": "mamba"},
+            ("cnn", "none"),
+            ("mixers", "alone"),
+            ("mixers", "alone"),
+        ),
+        ({"encoder": "hybrid_out"}, ("cnn", "after"), ("cnn", "after"), ("cnn", "none")),
+        ({}, ("cnn", "inside"), ("cnn", "inside"), ("cnn", "none")),
+    ],
+)
+def test_the_six_configurations_of_mm_unet(fields, down, deepest, up):
+    """Rows of Fig. 1(b): blocks of encoder, bottleneck and decoder."""
+    topology = flat(64, 4)
+    *upper, last = encoder(mm(**fields), topology)
+    assert {(one.block, one.place) for one in upper} == {down}
+    assert (last.block, last.place) == deepest
+    assert {(one.block, one.place) for one in decoder(mm(**fields), topology)} == {up}
+
+
+def test_mixers_of_u_mamba_are_everywhere_in_3d_and_at_every_second_stage_in_2d():
+    assert list(mixer_sites(spec("umamba-enc").model_copy(update={"faithful": True}), CT)) == [
+        0, 1, 2, 3, 4, 5,
+    ]  # fmt: skip
+    assert list(mixer_sites(spec("umamba-enc"), flat(128, 5))) == [0, 2, 4]
+
+
+def test_scan_orders_are_those_of_the_spec():
+    site = mixer_sites(spec("mm-unet"), CT)[5]
+    assert site.scans == ("a", "b")
+    assert site.grid == (5, 7, 6)
+    site = mixer_sites(mm(orders=("k", "-o")), CT)[5]
+    assert site.scans == ("k", "-o")
+
+
+def test_channel_tokens_can_be_read_forwards_and_backwards_only():
+    both = mixer_sites(enc(orders=("a", "b")), CT)[5]
+    assert (both.scans, both.grid) == (("a", "b"), (1, 1, 320))
+    with pytest.raises(UsageError, match=r"only a and b.*network\.channel_tokens=false"):
+        mixer_sites(enc(orders=("a", "k")), CT)
 
 
 def test_narrow_stages_have_fewer_heads_rather_than_heads_of_two_channels():

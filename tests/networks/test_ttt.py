@@ -1,18 +1,23 @@
-"""The TTT mixer: rotary positions, the layer written out, placement in float32, options."""
+"""The TTT layer: rotary positions, the layer written out, scan orders, options."""
+
+from math import prod
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from segttt.config.network import NetworkSpec
+from segttt.config.network import UNetSpec
 from segttt.kernels.ttt_linear.op import ttt_linear
+from segttt.kernels.ttt_mlp.op import ttt_mlp
 from segttt.networks.layout import MixerSite
-from segttt.networks.ttt import CausalConv, Mixer, TTTLinear, rotate
+from segttt.networks.ttt import TTT, rotate
+
+GRID = (3, 1, 7)
 
 
-def site(width: int, heads: int = 2, order="raster", tokens: int = 12) -> MixerSite:
+def site(width: int, heads: int = 2, scans=("a",), grid=GRID) -> MixerSite:
     head_width = -(-width // (2 * heads)) * 2
-    return MixerSite(1, order, tokens, width, heads, head_width)
+    return MixerSite(1, "raster", prod(grid), width, grid, scans, heads, head_width)
 
 
 def roughened(module: torch.nn.Module) -> torch.nn.Module:
@@ -36,97 +41,81 @@ def test_rotate_multiplies_adjacent_pairs_by_complex_phases():
     assert torch.equal(rotate(x, order)[:, :, 4], x[:, :, 4])
 
 
+@pytest.mark.parametrize("mixer", ["ttt_linear", "ttt_mlp"])
 @pytest.mark.parametrize(("gate", "act"), [("none", None), ("silu", F.silu), ("gelu", "tanh")])
 @pytest.mark.parametrize("conv_qk", [False, True])
-def test_the_layer_is_its_formula_written_out(gate, act, conv_qk: bool):
-    spec = NetworkSpec(gate=gate, conv_qk=conv_qk, mini_batch=8, inner_lr=0.7)
-    layer = roughened(TTTLinear(site(width=10), spec))  # 2 heads of 6 hold a width of 10
+def test_the_layer_is_its_formula_written_out(mixer, gate, act, conv_qk: bool):
+    spec = UNetSpec(mixer=mixer, gate=gate, conv_qk=conv_qk, mini_batch=8, inner_lr=0.7)
+    layer = roughened(TTT(site(width=10), spec))  # 2 heads of 6 hold a width of 10
     x = torch.randn(2, 21, 10, dtype=torch.float64)
     q, k, v = x @ layer.q.weight.T, x @ layer.k.weight.T, x @ layer.v.weight.T
     if conv_qk:
-        q, k = layer.conv_q(q), layer.conv_k(k)
+        one = slice(0, 1)
+        q, k = layer.conv_q(q[:, None], one)[:, 0], layer.conv_k(k[:, None], one)[:, 0]
     q, k, v = (part.view(2, 21, 2, 6).transpose(1, 2) for part in (q, k, v))
     order = torch.arange(21) % 8
     lr = torch.einsum("bnc,hc->bhn", x, layer.lr.weight) + layer.lr.bias[:, None]
     rho = (1 / torch.arange(1, 9, dtype=torch.float64) + layer.position).clamp(min=0)
     assert rho.min() == 0
-    out = ttt_linear(
-        complex_rotation(q, order),
-        complex_rotation(k, order),
-        v,
-        0.7 / 6 / (1 + (-lr).exp()),
-        rho,
-        layer.W0,
-        layer.b0,
-        layer.gamma,
-        layer.beta,
-        1e-6,
-    )
+    operator = ttt_linear if mixer == "ttt_linear" else ttt_mlp
+    weights = layer.inner.parameters()
+    rotated = complex_rotation(q, order), complex_rotation(k, order)
+    out = operator(*rotated, v, 0.7 / 6 / (1 + (-lr).exp()), rho, *weights, 1e-6)
     out = torch.cat([out[:, 0], out[:, 1]], -1)
     out = F.layer_norm(out, (12,), layer.post_norm.weight, layer.post_norm.bias, 1e-6)
     if act is not None:
         gated = x @ layer.gate.weight.T
         out = out * (act(gated) if act != "tanh" else F.gelu(gated, approximate="tanh"))
     # 1 / count and the angles are float32 numbers, whatever the dtype of the layer
-    torch.testing.assert_close(layer(x), out @ layer.o.weight.T, rtol=1e-6, atol=1e-6)
-
-
-def test_causal_conv_sees_a_token_and_the_three_before_it():
-    conv = CausalConv(2)
-    x = torch.randn(1, 9, 2)
-    kernel = conv.conv.weight[:, 0]
-    truth = conv.conv.bias + sum(x[0, 5 - back] * kernel[:, 3 - back] for back in range(4))
-    torch.testing.assert_close(conv(x)[0, 5], truth)
-    torch.testing.assert_close(conv(x)[0, 0], conv.conv.bias + x[0, 0] * kernel[:, 3])
+    torch.testing.assert_close(layer(x, GRID), out @ layer.o.weight.T, rtol=1e-6, atol=1e-6)
 
 
 def test_inner_learning_rate_zero_switches_the_memory_off():
-    frozen = Mixer(site(8), NetworkSpec(inner_lr=0.0))
-    learning = Mixer(site(8), NetworkSpec(inner_lr=1.0))
+    frozen, learning = (TTT(site(8), UNetSpec(inner_lr=rate)) for rate in (0.0, 1.0))
     learning.load_state_dict(frozen.state_dict())
-    x = torch.randn(1, 8, 3, 4)
+    x = torch.randn(1, 21, 8)
     changed = x.clone()
-    changed[:, 0, 0, 0] += 1
-    late = (slice(None), slice(None), 2, 3)
-    torch.testing.assert_close(frozen(x)[late], frozen(changed)[late])
-    assert (learning(x)[late] - learning(changed)[late]).abs().max() > 1e-4
+    changed[:, 0, 0] += 1
+    torch.testing.assert_close(frozen(x, GRID)[:, -1], frozen(changed, GRID)[:, -1])
+    assert (learning(x, GRID)[:, -1] - learning(changed, GRID)[:, -1]).abs().max() > 1e-4
 
 
-def test_starts_of_the_parameters():
+@pytest.mark.parametrize(("mixer", "count"), [("ttt_linear", 422_800), ("ttt_mlp", 468_880)])
+def test_starts_of_the_parameters(mixer: str, count: int):
     torch.manual_seed(0)
-    layer = TTTLinear(site(320, 16), NetworkSpec())
-    assert layer.W0.std().item() == pytest.approx(0.02, rel=0.05)
+    layer = TTT(site(320, 16), UNetSpec(mixer=mixer))
+    for name, weight in layer.inner.named_parameters():
+        if name.startswith("W"):
+            assert weight.std().item() == pytest.approx(0.02, rel=0.05)
+        else:
+            assert weight.unique().tolist() == [1.0 if name == "gamma" else 0.0]
     assert layer.lr.weight.std().item() == pytest.approx(0.02, rel=0.05)
-    zeros = (layer.b0, layer.beta, layer.lr.bias, layer.position)
-    assert all(tensor.abs().max() == 0 for tensor in zeros)
-    assert sum(parameter.numel() for parameter in layer.parameters()) == 422_800
+    assert all(tensor.abs().max() == 0 for tensor in (layer.lr.bias, layer.position))
+    assert sum(parameter.numel() for parameter in layer.parameters()) == count
 
 
-@pytest.mark.parametrize("order", ["raster", "channels"])
-def test_the_mixer_replaces_the_features_or_adds_to_them(order):
-    spec = NetworkSpec()
-    mixer = Mixer(site(12 if order == "channels" else 8, order=order), spec)
-    added = Mixer(
-        site(12 if order == "channels" else 8, order=order),
-        spec.model_copy(update={"mixer_residual": True}),
-    )
-    added.load_state_dict(mixer.state_dict())
-    x = torch.randn(2, 8, 3, 4)
-    torch.testing.assert_close(added(x), x + mixer(x))
-    tokens = x.flatten(2) if order == "channels" else x.flatten(2).mT
-    tokens = F.layer_norm(tokens, tokens.shape[-1:], mixer.norm.weight, mixer.norm.bias, 1e-5)
-    out = mixer.layer(tokens)
-    truth = out if order == "channels" else out.mT
-    torch.testing.assert_close(mixer(x), truth.reshape(2, 8, 3, 4))
+def test_two_orders_have_inner_models_and_rates_of_their_own():
+    spec = UNetSpec(mini_batch=4)
+    both = roughened(TTT(site(8, scans=("a", "b")), spec))
+    x = torch.randn(2, 21, 8, dtype=torch.float64)
+    ones = []
+    for place, order in enumerate(("a", "b")):
+        single = TTT(site(8, scans=(order,)), spec).double()
+        state = dict(both.state_dict())
+        for name in list(state):
+            if name.startswith(("inner.", "lr.")):
+                state[name] = state[name].view(2, 2, *state[name].shape[1:])[place]
+        single.load_state_dict(state)
+        single.post_norm, single.o = torch.nn.Identity(), torch.nn.Identity()
+        ones.append(single(x, GRID))
+    truth = both.o(both.post_norm(ones[0] + ones[1]))
+    torch.testing.assert_close(both(x, GRID), truth)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_any_dtype_is_mixed_in_single_precision_or_better(dtype):
-    mixer = Mixer(site(8), NetworkSpec())
-    mixer = mixer.double() if dtype == torch.float64 else mixer
-    x = torch.randn(2, 8, 3, 4).to(dtype)
-    with torch.autocast("cpu", torch.bfloat16, enabled=dtype != torch.float64):
-        out = mixer(x)
-    assert out.dtype == dtype
-    exact = mixer(x.float() if dtype != torch.float64 else x)
-    torch.testing.assert_close(out, exact.to(dtype), rtol=0, atol=0)
+@pytest.mark.parametrize("merge", ["sum", "mean"])
+@pytest.mark.parametrize("mixer", ["ttt_linear", "ttt_mlp"])
+def test_one_set_of_weights_for_both_directions_commutes_with_reversal(mixer: str, merge: str):
+    spec = UNetSpec(mixer=mixer, share_orders=True, merge=merge, mini_batch=4, conv_qk=True)
+    layer = roughened(TTT(site(8, scans=("a", "b")), spec))
+    x = torch.randn(2, 21, 8, dtype=torch.float64)
+    torch.testing.assert_close(layer(x.flip(1), GRID), layer(x, GRID).flip(1))

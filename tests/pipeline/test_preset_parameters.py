@@ -26,7 +26,7 @@ def test_parameters(name, network, count):
     assert preset.topology is not None
     assert preset.dataset is not None
     channels, classes = len(preset.dataset.channels), len(preset.dataset.labels) + 1
-    chosen = spec(network).model_copy(update={"max_tokens": None})
+    chosen = spec(network).model_copy(update={"faithful": True})
     assert parameter_count(chosen, preset.topology, channels, classes) == count
 
 

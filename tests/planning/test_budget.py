@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from segttt.config import preset as presets
-from segttt.config.network import NetworkSpec
+from segttt.config.network import UNetSpec
 from segttt.config.plan import Normalisation, Plan
 from segttt.config.recipe import Recipe
 from segttt.networks.build import build, spec
@@ -82,7 +82,7 @@ def plan(**changes) -> Plan:
         topology=make_topology((2.0, 1.0, 1.0), (16, 32, 32), width=8, max_features=80),
         batch=2,
         batch_dice=False,
-        network=NetworkSpec(encoder="conv", mixer="none"),
+        network=UNetSpec(encoder="conv", mixer="none"),
         **changes,
     )
 

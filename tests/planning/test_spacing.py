@@ -83,5 +83,15 @@ def test_slices_keep_their_distance(fingerprint):
 
 
 def test_a_preset_for_volumes_refuses_pictures(fingerprint):
-    with pytest.raises(UsageError, match="'p' is for volumes"):
+    with pytest.raises(UsageError, match="plan for volumes of preset 'p' was asked for"):
         plan_grid(fingerprint((1, 30, 30), (1.0,) * 3), preset(rank=3))
+
+
+def test_slices_of_volumes_on_request(fingerprint):
+    volumes = fingerprint((40, 200, 200), (3.0, 1.0, 1.0))
+    assert plan_grid(volumes, None, 2).rank == 2
+    assert plan_grid(volumes, None, None).rank == 3
+    with pytest.raises(UsageError, match="The patches of preset 'p' are 3D, not 2D"):
+        plan_grid(volumes, preset(rank=3), 2)
+    with pytest.raises(UsageError, match="every case is a single slice"):
+        plan_grid(fingerprint((1, 30, 30), (1.0,) * 3), None, 3)

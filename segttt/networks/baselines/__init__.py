@@ -1,0 +1,1 @@
+"""The foreign networks that ours are compared with."""

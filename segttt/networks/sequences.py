@@ -1,0 +1,128 @@
+"""Tokens as sequences, one per scan order, and their results back on the raster, joined."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from segttt.networks.scan_orders import inverse, scan
+
+Grid = tuple[int, ...]
+Layer = Callable[[Tensor, slice], Tensor]
+"""Maps sequences [b, g, n, w] of the orders in a slice to results [b, g, n, v]."""
+Indices = tuple[Tensor, Tensor, int]
+"""Raster index of each position, position of each raster index (both [g, n]), and sequences."""
+
+
+class Sequences(nn.Module):
+    """Runs a layer along each of `orders` over a feature map and joins what it gives.
+
+    The indices for maps of the edge lengths `grid` are kept; those for other maps are looked up.
+    """
+
+    def __init__(self, orders: tuple[str, ...], grid: Grid, *, mean: bool):
+        super().__init__()
+        # Orders that cut the map into slices go last: each kind makes one batch of sequences.
+        whole = tuple(order for order in orders if not order.endswith("m"))
+        cut = tuple(order for order in orders if order.endswith("m"))
+        self.groups = [group for group in (whole, cut) if group]
+        self.grid, self.mean = grid, mean
+        self.cuts: list[int] = []
+        for place, group in enumerate(self.groups):
+            there, back, cuts = _indices(group, grid)
+            self.cuts.append(cuts)
+            self.register_buffer(f"there{place}", there, persistent=False)
+            self.register_buffer(f"back{place}", back, persistent=False)
+
+    def forward(
+        self, x: Float[Tensor, "b n w"], grid: Grid, layer: Layer
+    ) -> Float[Tensor, "b n v"]:
+        """`layer` along every order of the raster tokens `x`; the sum or mean of its results."""
+        first, parts = 0, []
+        for place, group in enumerate(self.groups):
+            which = slice(first, first + len(group))
+            first = which.stop
+            if group == ("a",):
+                parts.append(layer(x[:, None], which)[:, 0])
+                continue
+            there, back, cuts = self._indices(place, grid, x.device)
+            out = layer(_cut(read(x, there, back), cuts), which)
+            parts.append(join(_uncut(out, cuts), there, back))
+        total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        return total / first if self.mean else total
+
+    def _indices(self, place: int, grid: Grid, device: torch.device) -> Indices:
+        if grid != self.grid:
+            there, back, cuts = _indices(self.groups[place], grid)
+            return there.to(device), back.to(device), cuts
+        there, back = getattr(self, f"there{place}"), getattr(self, f"back{place}")
+        return there.to(device), back.to(device), self.cuts[place]
+
+
+def read(
+    x: Float[Tensor, "b n w"], there: Int[Tensor, "g n"], back: Int[Tensor, "g n"]
+) -> Float[Tensor, "b g n w"]:
+    """The tokens in each order; `back` is the inverse of `there`."""
+    return _Read.apply(x, there, back)  # pyright: ignore[reportReturnType]
+
+
+def join(
+    y: Float[Tensor, "b g n w"], there: Int[Tensor, "g n"], back: Int[Tensor, "g n"]
+) -> Float[Tensor, "b n w"]:
+    """The adjoint of `read`: every sequence back on the raster, summed."""
+    return _Join.apply(y, there, back)  # pyright: ignore[reportReturnType]
+
+
+class _Read(torch.autograd.Function):
+    """Indexing whose gradient is indexing, too: an order visits each token exactly once."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, there: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(there, back)
+        return _gathered(x, there)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        _, back = ctx.saved_tensors
+        return _summed(grads[0], back), None, None
+
+
+class _Join(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, there: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(there, back)
+        return _summed(y, back)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        there, _ = ctx.saved_tensors
+        return _gathered(grads[0], there), None, None
+
+
+def _gathered(x: Tensor, there: Tensor) -> Tensor:
+    return x.index_select(1, there.flatten()).unflatten(1, tuple(there.shape))
+
+
+def _summed(y: Tensor, back: Tensor) -> Tensor:
+    total = y[:, 0].index_select(1, back[0])
+    for place in range(1, len(back)):
+        total = total + y[:, place].index_select(1, back[place])
+    return total
+
+
+def _indices(orders: tuple[str, ...], grid: Grid) -> Indices:
+    scans = [scan(order, grid) for order in orders]
+    there = torch.stack([one.index for one in scans])
+    return there, torch.stack([inverse(one.index) for one in scans]), scans[0].sequences
+
+
+def _cut(x: Tensor, cuts: int) -> Tensor:
+    """[b, g, n, w] -> [b * cuts, g, n / cuts, w]"""
+    return x if cuts == 1 else x.unflatten(2, (cuts, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def _uncut(x: Tensor, cuts: int) -> Tensor:
+    """The inverse of `_cut`."""
+    return x if cuts == 1 else x.unflatten(0, (-1, cuts)).transpose(1, 2).flatten(2, 3)

@@ -1,0 +1,38 @@
+"""Causal depthwise convolutions along scan orders."""
+
+import torch
+
+from segttt.networks.causal_conv import CausalConv, of_orders
+
+
+def test_a_token_sees_itself_and_the_three_before_it_with_its_order_s_weights():
+    conv = CausalConv(own=2, width=3, reach=4)
+    x = torch.randn(1, 2, 9, 3)
+    out = conv(x, slice(0, 2))
+    for order in range(2):
+        kernel, bias = conv.weight[order], conv.bias[order]
+        truth = bias + sum(x[0, order, 5 - back] * kernel[:, 3 - back] for back in range(4))
+        torch.testing.assert_close(out[0, order, 5], truth)
+        torch.testing.assert_close(out[0, order, 0], bias + x[0, order, 0] * kernel[:, 3])
+
+
+def test_a_part_of_the_orders_uses_its_own_weights():
+    conv = CausalConv(own=3, width=2, reach=4)
+    x = torch.randn(2, 3, 5, 2)
+    torch.testing.assert_close(conv(x[:, 1:], slice(1, 3)), conv(x, slice(0, 3))[:, 1:])
+
+
+def test_a_single_set_serves_every_order():
+    weight = torch.randn(1, 4)
+    assert torch.equal(of_orders(weight, slice(1, 3)), weight.expand(2, 4))
+    assert torch.equal(
+        of_orders(torch.arange(3.0)[:, None], slice(1, 3))[:, 0], torch.tensor([1.0, 2])
+    )
+
+
+def test_starts_as_pytorch_starts_a_depthwise_convolution():
+    torch.manual_seed(0)
+    conv = CausalConv(own=1, width=4000, reach=4)
+    for parameter in (conv.weight, conv.bias):
+        assert 0.49 < parameter.abs().max() <= 0.5
+        assert abs(parameter.mean()) < 0.02

@@ -1,0 +1,62 @@
+"""Tokens read along scan orders, and results joined on the raster."""
+
+import pytest
+import torch
+
+from segttt.networks.scan_orders import inverse, scan
+from segttt.networks.sequences import Sequences, join, read
+
+GRID = (3, 2, 4)
+
+
+def indices(*orders):
+    there = torch.stack([scan(order, GRID).index for order in orders])
+    return there, torch.stack([inverse(one) for one in there])
+
+
+def test_reading_follows_the_orders_and_joining_undoes_it():
+    x = torch.randn(2, 24, 5)
+    there, back = indices("a", "b", "k", "o")
+    sequences = read(x, there, back)
+    for place, order in enumerate(("a", "b", "k", "o")):
+        assert torch.equal(sequences[:, place], x[:, scan(order, GRID).index])
+    torch.testing.assert_close(join(sequences, there, back), 4 * x)
+
+
+def test_gradients_of_reading_and_joining():
+    there, back = indices("c", "p", "-a")
+    x = torch.randn(1, 24, 2, dtype=torch.float64, requires_grad=True)
+    y = torch.randn(1, 3, 24, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: read(x, there, back), x)
+    assert torch.autograd.gradcheck(lambda y: join(y, there, back), y)
+
+
+def running_sum(x, which):
+    """A layer that only looks back, and weighs the orders by their place."""
+    weight = torch.arange(1.0 + which.start, 1.0 + which.stop, dtype=x.dtype)
+    return x.cumsum(2) * weight[:, None, None]
+
+
+@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize("orders", [("a",), ("a", "b"), ("k", "-o", "p"), ("m", "-m"), ("a", "m")])
+def test_a_layer_runs_along_every_order(orders, mean):
+    x = torch.randn(2, 24, 3, dtype=torch.float64)
+    out = Sequences(orders, GRID, mean=mean)(x, GRID, running_sum)
+    truth = torch.zeros_like(x)
+    for place, order in enumerate(orders, start=1):
+        one = scan(order, GRID)
+        for sequence in one.index.chunk(one.sequences):
+            truth[:, sequence] += place * x[:, sequence].cumsum(1)
+    torch.testing.assert_close(out, truth / len(orders) if mean else truth)
+
+
+def test_other_maps_than_the_planned_one_are_looked_up():
+    x = torch.randn(1, 30, 2)
+    known, other = (
+        Sequences(("b", "e"), (2, 3, 5), mean=False),
+        Sequences(("b", "e"), GRID, mean=False),
+    )
+    torch.testing.assert_close(
+        other(x, (2, 3, 5), running_sum), known(x, (2, 3, 5), running_sum), rtol=0, atol=0
+    )
+    assert not other.state_dict()
