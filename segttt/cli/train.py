@@ -94,7 +94,7 @@ def train(
     )  # fmt: skip
     planned = existing_or_new(request, watch, write=not dry_run)
     wanted = _folds(fold, folds, planned.dataset)
-    label = name or run_label(planned.plan.network.name, assignments)
+    label = name or run_label(planned.plan.network.name, options.settings(assignments))
     if dry_run:
         _dry_run(planned, wanted, f"{label} in {folder}", as_json=as_json)
         return
@@ -134,12 +134,25 @@ def _dry_run(
         console.say(f"  fold {one}: {len(ours)} cases to train, {len(theirs)} to validate")
 
 
-def run_label(network: str, assignments: list[str] | None) -> str:
+def run_label(network: str, settings: dict[str, Any]) -> str:
     """Name of a run: the network, and what --set changed of it."""
-    changes = [
-        one.removeprefix("network.") for one in assignments or [] if one.startswith("network.")
-    ]
-    return "+".join([network, *sorted(changes)])
+    whole = settings.get("network", {})
+    changes = whole if isinstance(whole, dict) else {}
+    changes = changes | {
+        name.removeprefix("network."): value
+        for name, value in settings.items()
+        if name.startswith("network.")
+    }
+    return "+".join(
+        [network, *sorted(f"{name}={_short(value)}" for name, value in changes.items())]
+    )
+
+
+def _short(value: Any) -> str:
+    """A value as one writes it in YAML, without spaces."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_short, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _folds(fold: str, folds: str | None, dataset: Any) -> list[int | Literal["all"]]:

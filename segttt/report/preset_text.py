@@ -7,6 +7,10 @@ Line = tuple[str, str, str]
 """Dotted field of the preset, name for the reader, value."""
 PLANNED = "planned from the data"
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+DEEP_SUPERVISION = {
+    "halving": "halved from scale to scale, none for the smallest",
+    "three_largest": "4/7, 2/7 and 1/7 for the three largest scales",
+}
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 
@@ -131,12 +135,16 @@ def _training(train: Recipe) -> list[Line]:
         ("train.weight_decay", "weight decay", f"{train.weight_decay:g}"),
         ("train.schedule", "schedule", decay),
         ("train.epochs", "length", lengths),
-        ("train.deep_supervision", "deep supervision", _plain(train.deep_supervision)),
+        ("train.deep_supervision", "deep supervision", _weights(train.deep_supervision)),
         ("train.grad_clip", "largest gradient norm", _plain(train.grad_clip)),
         ("train.foreground_share", "centred on foreground", f"{train.foreground_share:.0%}"),
         ("train.precision", "precision", train.precision),
         ("train.average", "weight averaging", f"{train.average:g}" if train.average else "none"),
     ]
+
+
+def _weights(rule: str | tuple[float, ...]) -> str:
+    return DEEP_SUPERVISION.get(rule, rule) if isinstance(rule, str) else _plain(rule)
 
 
 def _prediction(preset: Preset) -> list[Line]:

@@ -30,7 +30,7 @@ def test_training_in_words():
     assert training["learning rate"] == "0.001"
     assert training["schedule"] == "poly, per epoch, exponent 0.9"
     assert training["length"] == "1000 epochs of 250 steps, 50 validation batches each"
-    assert training["deep supervision"] == "0.571429, 0.285714, 0.142857"
+    assert training["deep supervision"] == "4/7, 2/7 and 1/7 for the three largest scales"
     laptop = section("laptop", "Training")
     assert laptop["optimiser"] == "AdamW"
     assert laptop["schedule"] == "cosine, per iteration, after a rise over 5% of the training"
