@@ -22,23 +22,33 @@ Item = TypeVar("Item")
 PIPED_WIDTH = 160
 """Columns of a table that no terminal limits."""
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+def _console(*, stderr: bool) -> Console:
+    """A console that is as wide as the terminal; what is piped is wide enough for every table."""
+    found = Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+    if not found.is_terminal:
+        found = Console(
+            stderr=stderr, highlight=False, markup=False, soft_wrap=True, width=PIPED_WIDTH
+        )
+    return found
+
+
+out, err = _console(stderr=False), _console(stderr=True)
 
 
 def say(text: str = "") -> None:
     """A line of the result."""
-    out.print(text, markup=False)
+    out.print(text)
 
 
 def note(text: str) -> None:
     """A message beside the result."""
-    err.print(text, markup=False, style="yellow" if err.is_terminal else None)
+    err.print(text, style="yellow" if err.is_terminal else None)
 
 
 def fail(text: str) -> None:
     """An error, one sentence."""
-    err.print(f"error: {text}", markup=False, style="bold red" if err.is_terminal else None)
+    err.print(f"error: {text}", style="bold red" if err.is_terminal else None)
 
 
 def table(
@@ -53,33 +63,29 @@ def table(
         drawn.add_column(name, justify="left" if text else "right", no_wrap=name != prose)
     for row in rows:
         drawn.add_row(*row)
-    out.print(drawn, width=_width())
+    out.print(drawn)
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
     """Names and values below a title."""
     if title:
-        out.print(title, markup=False, style="bold")
+        out.print(title, style="bold")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="cyan")
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(f"  {name}", value)
-    out.print(grid, width=_width())
-
-
-def _width() -> int | None:
-    return None if out.is_terminal else PIPED_WIDTH
+    out.print(grid)
 
 
 def emit_json(content: Any) -> None:
     """The result for programs."""
-    out.print(json.dumps(content, indent=1, allow_nan=False, default=str), markup=False)
+    out.print(json.dumps(content, indent=1, allow_nan=False, default=str))
 
 
 def next_command(command: str) -> None:
     """Suggest what to do next."""
-    err.print(f"\nNext: {command}", markup=False)
+    err.print(f"\nNext: {command}")
 
 
 class LiveWatch:

@@ -1,6 +1,6 @@
 """The meta blocks of MM-UNet: convolutions, mixers, or both, with a residual connection.
 
-Source: arXiv 2503.17540, Fig. 1. Where it leaves something open, docs/explanation.md says what was
+Source: arXiv 2503.17540, Fig. 1. Where it leaves something open, docs/networks.md says what was
 chosen.
 """
 

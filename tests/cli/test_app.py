@@ -9,7 +9,7 @@ import pytest
 import torch
 import typer
 
-from segttt.cli import options
+from segttt.cli import console, options
 from segttt.cli.app import app, out_of_memory, run
 from segttt.errors import UsageError
 
@@ -133,3 +133,34 @@ def test_running_out_of_memory_is_told_apart_from_a_bug():
         np.empty(huge // 8)
     assert all(out_of_memory(caught.value) for caught in (python, torch_cpu, numpy))
     assert not out_of_memory(RuntimeError("shapes do not match"))
+
+
+def test_brackets_are_text_and_tables_are_whole_when_piped(capsys):
+    wide = "pip install 'segttt[baselines]' " + "x" * 60
+    console.table("Table", ["name", "needs"], [["[bold]", wide]], prose="needs")
+    console.facts("", [("orders", "[a, b]")])
+    printed = capsys.readouterr().out
+    assert wide in printed
+    assert "[bold]" in printed
+    assert "[a, b]" in printed
+
+
+def test_networks_are_shown_for_a_preset(capsys):
+    assert run(["networks", "show", "mm-unet", "--preset", "flare22", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["network"]["orders"] == "B2"
+    deepest = shown["stages"][5]
+    assert (deepest["tokens"], deepest["mixer"]) == (210, "Mamba inside, width 320, orders a b")
+    assert [stage["mixer"] for stage in shown["stages"][:2]] == ["", ""]
+    assert run(["networks", "show", "unetr"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "48 x 224 x 192 voxels, multiples of 16 x 32 x 32" in printed
+    assert "the preset's 40 x 224 x 192 rounded up; fixed by the weights" in printed
+    assert "93,023,662" in printed
+
+
+def test_networks_need_a_preset_with_a_window(capsys):
+    assert run(["networks", "list", "--preset", "laptop"]) == 2
+    assert "plans its window from data" in capsys.readouterr().err
+    assert run(["networks", "show", "vm-unet", "--preset", "flare22"]) == 2
+    assert "for pictures and slices" in capsys.readouterr().err
