@@ -1,7 +1,10 @@
 """Parameters and operations against what can be counted by hand."""
 
+import pytest
+
+from segttt.config import preset as presets
 from segttt.config.network import Topology, UNetSpec
-from segttt.networks.build import parameter_count, spec
+from segttt.networks.build import names, parameter_count, spec
 from segttt.networks.cost import cost
 
 SMALL = Topology(patch=(8, 8), strides=((1, 1), (2, 2)), kernels=((3, 3),) * 2, features=(4, 8))
@@ -26,3 +29,14 @@ def test_mixers_count_too():
         full = cost(UNetSpec(mixer=mixer, heads=2), SMALL, 1, 3)
         # more than its projections alone: 16 tokens of width 8 and at least four matrices
         assert full.flops - bare.flops > 2 * 16 * 8 * 8 * 4
+
+
+@pytest.mark.parametrize("preset", ["flare22", "endovis17"])
+@pytest.mark.parametrize("name", [name for name in names() if isinstance(spec(name), UNetSpec)])
+def test_every_u_net_fits_the_presets_windows_with_all_its_mixers(name, preset):
+    """Forward on the meta device: every shape on the way fits, faithful at every stage."""
+    chosen = presets.load(preset)
+    faithful = spec(name).model_copy(update={"faithful": True})
+    found = cost(faithful, chosen.topology, len(chosen.dataset.channels), 8)
+    assert found.parameters > 30_000_000
+    assert found.flops > 1e11

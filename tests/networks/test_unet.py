@@ -85,14 +85,24 @@ def test_bfloat16_and_channels_last_train(name: str, topology: Topology):
         assert rough or (out.float() - truth).norm() < 0.1 * truth.norm()
 
 
-def test_without_deep_supervision_only_the_first_output_remains_and_weights_still_load():
-    network = built(changed("ttt-unet-bot"), FLAT)
+@pytest.mark.parametrize("name", UNETS)
+def test_without_deep_supervision_only_the_first_output_remains_and_weights_still_load(name):
+    network = built(changed(name), FLAT)
     everything = network(images(FLAT))
-    network.deep_supervision = False
-    (first,) = network(images(FLAT))
-    torch.testing.assert_close(first, everything[0], rtol=0, atol=0)
-    other = build(changed("ttt-unet-bot"), FLAT, 3, 5)
+    other = build(changed(name), FLAT, 3, 5, deep_supervision=False)
     other.load_state_dict(network.state_dict(), strict=True)
+    (first,) = other(images(FLAT))
+    torch.testing.assert_close(first, everything[0], rtol=0, atol=0)
+
+
+def test_ttt_mlp_is_an_inner_model_of_every_ttt_network():
+    for name in ("ttt-unet-bot", "ttt-unet-enc:paper", "mm-unet-ttt"):
+        linear, mlp = (built(changed(name, mixer=m), SOLID) for m in ("ttt_linear", "ttt_mlp"))
+        assert set(mlp.state_dict()) - set(linear.state_dict())
+        out = mlp(images(SOLID))[0]
+        assert out.isfinite().all()
+        out.square().mean().backward()
+        assert all(parameter.grad.isfinite().all() for parameter in mlp.mixers.parameters())
 
 
 def test_the_ablation_shares_every_other_weight():
