@@ -8,7 +8,7 @@ from segttt.config.overrides import override
 from segttt.config.plan import Plan
 from segttt.config.preset import Preset
 from segttt.config.recipe import OPTIMISATION, Recipe, with_optimisation
-from segttt.networks.build import entry, names, spec
+from segttt.networks.build import entry, names, parameter_count, spec
 from segttt.networks.layout import left_out
 from segttt.networks.sizes import fit_patch
 
@@ -55,6 +55,8 @@ def settled(plan: Plan, settings: dict[str, Any], watch: Watch) -> Plan:
             f"Stages {', '.join(map(str, stages))} have more than {plan.network.max_tokens:,} "
             "tokens and carry no mixer; --set network.faithful=true puts one there."
         )
+    # built without memory: a network that cannot be is told before any data is prepared
+    parameter_count(plan.network, plan.topology, len(plan.channels), plan.classes)
     return plan
 
 

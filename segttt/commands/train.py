@@ -63,7 +63,7 @@ def train(
     folder = workspace.run(options.label or plan.network.name, options.fold, options.seed)
     _claim(folder, plan, options, watch)
     training, held_out = split(dataset, options.fold)
-    learner = _learner(plan, options)
+    learner = _learner(plan, options, watch)
     recorder = Recorder(folder, plan, {"fold": options.fold, "seed": options.seed})
     _resume(recorder, learner, options, watch)
     recorder.describe(
@@ -131,14 +131,17 @@ def split(dataset: Dataset, fold: Fold) -> tuple[Sequence[str], Sequence[str]]:
     return folds[fold]
 
 
-def _learner(plan: Plan, options: Options) -> Learner:
+def _learner(plan: Plan, options: Options, watch: Watch) -> Learner:
     computing.keep_freed_memory()
     computing.seed_everything(options.seed, deterministic=options.deterministic)
     if options.threads:
         torch.set_num_threads(options.threads)
     compute = computing.choose(options.device, plan.train.precision)
     network = build(plan.network, plan.topology, len(plan.channels), plan.classes)
-    return Learner(network, plan, compute)
+    learner = Learner(network, plan, compute)
+    if learner.compute != compute:
+        watch.note("Training in fp32: PyTorch gets bf16 gradients of depth 2 wrong on a CPU.")
+    return learner
 
 
 def _loaders(

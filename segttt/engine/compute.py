@@ -3,7 +3,7 @@
 import contextlib
 import ctypes
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segttt.config.plan import Plan
 from segttt.errors import UsageError
+from segttt.networks.precision import thin_maps
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
@@ -51,7 +53,8 @@ class Compute:
 def choose(device: str = "auto", precision: Precision = "auto") -> Compute:
     """The device by name (auto: CUDA where there is one) and its arithmetic.
 
-    auto precision: fp16 on a GPU, bf16 where the CPU computes it natively, else fp32.
+    auto precision: fp16 on a GPU, bf16 where the CPU computes it natively, else fp32. A learner
+    may still turn bf16 into fp32, see `right_on_this_device`.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -68,6 +71,14 @@ def choose(device: str = "auto", precision: Precision = "auto") -> Compute:
         raise UsageError("train.precision fp16 needs a GPU. Use bf16 or fp32 on a CPU.")
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     return Compute(place, dtypes[precision])
+
+
+def right_on_this_device(compute: Compute, network: nn.Module, plan: Plan) -> Compute:
+    """What was chosen, in fp32 where `auto` chose bf16 and its gradients would be wrong."""
+    wrong = compute.device.type == "cpu" and thin_maps(network, plan.topology.patch)
+    if plan.train.precision == "auto" and compute.dtype == torch.bfloat16 and wrong:
+        return replace(compute, dtype=torch.float32)
+    return compute
 
 
 def cpu_has_bf16() -> bool:

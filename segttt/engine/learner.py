@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segttt.cases import Batch
 from segttt.config.plan import Plan
-from segttt.engine.compute import Compute
+from segttt.engine.compute import Compute, right_on_this_device
 from segttt.engine.optimise import make_optimizer
 from segttt.errors import UsageError
 from segttt.losses.compound import deep_supervision_loss, output_weights
@@ -22,6 +22,7 @@ class Learner:
 
     def __init__(self, network: nn.Module, plan: Plan, compute: Compute):
         self.plan = plan
+        compute = right_on_this_device(compute, network, plan)
         self.compute = compute
         self.network = compute.place(network)
         self.optimizer = make_optimizer(self.network, plan.train)

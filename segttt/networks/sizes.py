@@ -22,8 +22,23 @@ Steps = tuple[int, ...]
 
 def patch_multiple(network: NetworkSpec, topology: Topology) -> Steps:
     """What each edge of a patch must be a multiple of, to suit network and topology."""
-    steps = zip(_own_multiple(network, topology.rank), topology.total_stride, strict=True)
+    steps = zip(own_multiple(network, topology.rank), topology.total_stride, strict=True)
     return tuple(lcm(own, stride) for own, stride in steps)
+
+
+def own_multiple(network: NetworkSpec, rank: int) -> Steps:
+    """What the network itself needs each edge of its input to be a multiple of."""
+    match network:
+        case UNetSpec() | PluginSpec():
+            return (1,) * rank
+        case SegResNetSpec():
+            return (2 ** (len(network.encoder_blocks) - 1),) * rank
+        case UNETRSpec() | TransUNetSpec() | UXNet3DSpec():
+            return (16,) * rank
+        case SwinUNETRSpec() | VMUNetSpec() | SwinUMambaSpec():
+            return (32,) * rank
+        case NnFormerSpec():
+            return cast("Steps", tuple(8 * edge for edge in network.embedding))
 
 
 def fit_patch(network: NetworkSpec, topology: Topology) -> Topology:
@@ -45,20 +60,6 @@ def fixed_patch(network: NetworkSpec) -> bool:
     if isinstance(network, UNetSpec):
         return network.channel_tokens
     return network.fixed_patch
-
-
-def _own_multiple(network: NetworkSpec, rank: int) -> Steps:
-    match network:
-        case UNetSpec() | PluginSpec():
-            return (1,) * rank
-        case SegResNetSpec():
-            return (2 ** (len(network.encoder_blocks) - 1),) * rank
-        case UNETRSpec() | TransUNetSpec() | UXNet3DSpec():
-            return (16,) * rank
-        case SwinUNETRSpec() | VMUNetSpec() | SwinUMambaSpec():
-            return (32,) * rank
-        case NnFormerSpec():
-            return cast("Steps", tuple(8 * edge for edge in network.embedding))
 
 
 def _wrong_rank(network: NetworkSpec, rank: int) -> str:

@@ -40,7 +40,7 @@ class UNet(nn.Module):
         swapped = (one.site and one.site.order == "channels" for one in (*encoder, *decoder))
         self._patch = topology.patch if any(swapped) else None
         self._multiple = topology.total_stride
-        self._depth_strides = {
+        self.depth_strides = {
             topology.stage_stride(stage)[0]
             for stage in range(topology.stages)
             if topology.rank == 3 and topology.kernels[stage][0] > 1
@@ -72,8 +72,7 @@ class UNet(nn.Module):
         A `UsageError` tells that the grid does not suit the network.
         """
         self._check_grid(tuple(x.shape[2:]))
-        if x.dim() == 5:
-            refuse_thin_maps(x, self._depth_strides)
+        refuse_thin_maps(self, x)
         x = self.stem(x)
         skips = []
         for index, stage in enumerate(self.encoder):

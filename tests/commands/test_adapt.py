@@ -1,12 +1,14 @@
 """Network, recipe and settings put onto a plan."""
 
+import sys
+
 import pytest
 
 from segttt.commands.adapt import network_spec, settled, switched
 from segttt.commands.watch import Silent
 from segttt.config.preset import Preset
 from segttt.config.recipe import Recipe
-from segttt.errors import UsageError
+from segttt.errors import MissingDependencyError, UsageError
 from segttt.networks.build import spec
 from tests.engine.conftest import small_plan
 
@@ -84,3 +86,22 @@ def test_options_of_a_preset_are_for_its_own_network():
     assert network_spec("ttt-unet-enc", chosen).heads == 8
     with pytest.raises(UsageError, match="no network 'nosuch'"):
         network_spec("nosuch", chosen)
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "error", "fault"),
+    [
+        ("mm-unet", {"network.orders": ["a", "z"]}, UsageError, "'z' is no scan order"),
+        ("nnunet", {"network.encoder_blocks": [1, 1]}, UsageError, "2 numbers were given"),
+        ("unetr", {"network.heads": 5}, UsageError, "heads"),
+        ("segresnet", {}, MissingDependencyError, r"segttt\[baselines\]"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_told_at_once(
+    network, settings, error, fault, monkeypatch
+):
+    if error is MissingDependencyError:
+        for name in [one for one in sys.modules if one.split(".")[0] == "monai"] or ["monai"]:
+            monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(error, match=fault):
+        settled(plan(network), settings, Silent())

@@ -112,3 +112,15 @@ def test_a_gradient_that_is_not_finite_moves_no_weight_and_ends_the_training_whe
     hook.remove()
     learner.step(batch_of(), 1e-2)
     assert learner.skipped == 0
+
+
+@pytest.mark.parametrize(("depth", "dtype"), [(8, torch.bfloat16), (4, torch.float32)])
+def test_auto_precision_avoids_gradients_that_would_be_wrong(depth, dtype, monkeypatch):
+    """Maps of depth 2 train in fp32, unless the user insists on bf16 and is refused."""
+    monkeypatch.setattr(computing, "cpu_has_bf16", lambda: True)
+    topology = small_plan().topology.model_copy(update={"patch": (depth, 16, 16)})
+    for precision, expected in (("auto", dtype), ("bf16", torch.bfloat16)):
+        recipe = small_plan().train.model_copy(update={"precision": precision})
+        plan = small_plan(topology=topology, train=recipe)
+        network = build(plan.network, topology, 1, 3)
+        assert Learner(network, plan, computing.choose("cpu", precision)).compute.dtype == expected

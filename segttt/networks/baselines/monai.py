@@ -15,6 +15,7 @@ from segttt.config.baselines import SegResNetSpec, SwinUNETRSpec, UNETRSpec
 from segttt.errors import MissingDependencyError, UsageError
 from segttt.networks.layer_norm import LayerNorm
 from segttt.networks.precision import refuse_thin_maps
+from segttt.networks.sizes import own_multiple
 
 MonaiSpec = SegResNetSpec | UNETRSpec | SwinUNETRSpec
 
@@ -33,6 +34,7 @@ class MonaiNetwork(nn.Module):
         self.deep_supervision: bool = True
         """Of no effect: there is one head."""
         self._spec, self._patch = spec, patch
+        self.depth_strides = _strides(spec) if len(patch) == 3 else []
         _check_spec(spec)
         self._check_grid(patch)
         with _monai_needed(spec.name):
@@ -42,12 +44,11 @@ class MonaiNetwork(nn.Module):
     def forward(self, x: Float[Tensor, "b c *grid"]) -> list[Float[Tensor, "b k *grid"]]:
         """The logits, at the resolution of the input."""
         self._check_grid(tuple(x.shape[2:]))
-        if len(self._patch) == 3:
-            refuse_thin_maps(x, _strides(self._spec))
+        refuse_thin_maps(self, x)
         return [self.network(x)]
 
     def _check_grid(self, grid: tuple[int, ...]) -> None:
-        name, multiple = self._spec.name, _multiple(self._spec)
+        name, multiple = self._spec.name, own_multiple(self._spec, len(self._patch))[0]
         if len(grid) != len(self._patch) or any(size % multiple for size in grid):
             raise UsageError(
                 f"The input is {list(grid)}, but {name} needs {len(self._patch)} edges that are "
@@ -157,20 +158,10 @@ def _exact_norms(network: nn.Module) -> None:
                 setattr(parent, name, LayerNorm(width, child.eps))
 
 
-def _multiple(spec: MonaiSpec) -> int:
-    """Voxels of the input per voxel of the deepest stage; tokens of 16 voxels in UNETR."""
-    match spec:
-        case SegResNetSpec():
-            return 2 ** (len(spec.encoder_blocks) - 1)
-        case UNETRSpec():
-            return 16
-        case SwinUNETRSpec():
-            return 32
-
-
 def _strides(spec: MonaiSpec) -> list[int]:
     """Voxels of the input per voxel of each feature map that has 3x3 kernels."""
-    deepest = _multiple(spec) // 2 if isinstance(spec, UNETRSpec) else _multiple(spec)
+    multiple = own_multiple(spec, 3)[0]
+    deepest = multiple // 2 if isinstance(spec, UNETRSpec) else multiple
     return [2**level for level in range(deepest.bit_length())]
 
 

@@ -30,6 +30,7 @@ class UXNet3D(nn.Module):
         super().__init__()
         self.deep_supervision: bool = True
         """Of no effect: there is one head."""
+        self.depth_strides = STRIDES
         _check(patch)
         widths = [spec.features * 2**stage for stage in range(len(STRIDES))]
         self.stem = nn.Conv3d(in_channels, widths[0], 7, 2, padding=3)
@@ -53,7 +54,7 @@ class UXNet3D(nn.Module):
     def forward(self, x: Float[Tensor, "b c *grid"]) -> list[Float[Tensor, "b k *grid"]]:
         """The logits, at the resolution of the input."""
         _check(tuple(x.shape[2:]))
-        refuse_thin_maps(x, STRIDES)
+        refuse_thin_maps(self, x)
         skips = [self.encoder[0](x)]
         x = self.stem_norm(self.stem(x))
         for index, stage in enumerate(self.stages):
