@@ -1,6 +1,5 @@
 """Score a folder of segmentations against the truth."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,17 +8,18 @@ import numpy as np
 
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
+from segttt.commands.scoring import Request, score_files, scoring_of, told_by
 from segttt.commands.watch import Watch
-from segttt.config.report import CaseScore, Summary
-from segttt.errors import DataError, GeometryError, ImageError, LayoutError, SegtttError
+from segttt.config.report import CaseScore, Scoring, Summary
+from segttt.errors import DataError, ImageError, LayoutError, SegtttError
 from segttt.io.files import write_text
 from segttt.io.layouts.inputs import list_inputs
 from segttt.io.volumes import read_labels
 from segttt.io.workspace import write_json
-from segttt.metrics.overlap import score_case
+from segttt.metrics.protocols import remarks
 from segttt.metrics.summary import summarise
-from segttt.preprocessing.instances import interior_and_boundary
-from segttt.report.tables import cases_csv
+from segttt.report.nnunet import nnunet_summary
+from segttt.report.tables import cases_csv, cells_csv, figures
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,28 @@ def evaluate(
     out: Path,
     watch: Watch,
     *,
-    labels: dict[int, str] | None = None,
+    request: Request | None = None,
     workers: int = 1,
 ) -> Evaluated:
     """Score every case of `truth`; a missing or misplaced prediction is a failure of its case."""
-    told, instances = _manifest(predictions)
+    request = request or Request()
+    told = told_by(predictions)
+    scoring, named = scoring_of(request, told)
     expected, given = pairs(predictions, truth)
-    names = labels or told or _names_in(expected.values())
+    classes = told.classes and not request.instances
+    names = {} if request.instances else named or _names_in(expected.values())
 
-    def score(case: str) -> CaseScore:
+    def score(case: str) -> tuple[CaseScore, CaseScore]:
         if case not in given:
             raise ImageError(f"{predictions}: has no segmentation of {case}. Predict it first.")
-        return _score(case, given[case], expected[case], names, instances=instances)
+        ways = (scoring, scoring.model_copy(update={"protocol": "strict"}))
+        first, *rest = (
+            score_files(case, given[case], expected[case], names, (way, classes, request.instances))
+            for way in (ways if scoring.protocol != "strict" else ways[:1])
+        )
+        return first, rest[0] if rest else first
 
-    scores: list[CaseScore] = []
+    scores: list[tuple[CaseScore, CaseScore]] = []
     failures: list[Failure] = []
     results = map_cases(score, sorted(expected), workers=workers)
     for case, result in watch.track(results, "evaluate", len(expected)):
@@ -63,11 +71,43 @@ def evaluate(
             raise result
         else:
             scores.append(result)
-    summary = summarise(scores, names, n_failed=len(failures))
-    write_text(out / "cases.csv", cases_csv(scores, names))
-    write_text(out / "summary.json", summary.dump())
+    told_scores, strict = [one for one, _ in scores], [one for _, one in scores]
+    summary = _summary(told_scores, strict, names, scoring, len(failures))
+    _write(out, told_scores, names, summary)
     write_json(out / "failures.json", [asdict(failure) for failure in failures])
-    return Evaluated(out, summary, scores, failures, sorted(set(given) - set(expected)))
+    return Evaluated(out, summary, told_scores, failures, sorted(set(given) - set(expected)))
+
+
+def _summary(
+    scores: Sequence[CaseScore],
+    strict: Sequence[CaseScore],
+    names: dict[int, str],
+    scoring: Scoring,
+    failed: int,
+) -> Summary:
+    """The summary by the protocol; others than strict say what strict would have said."""
+    protocol = scoring.protocol
+    said: list[str] = []
+    if protocol != "strict":
+        flat = bool(scores) and all(case.cells is not None or _flat(case) for case in scores)
+        ours = summarise(strict, names)
+        said = [*remarks(scoring, picture=flat), f"By the strict protocol: {figures(ours)}."]
+    return summarise(scores, names, n_failed=failed, protocol=protocol, remarks=said)
+
+
+def _flat(case: CaseScore) -> bool:
+    """Whether the case was a picture: it has areas, but no volumes."""
+    return all(score.volume_error_ml is None for score in case.labels)
+
+
+def _write(out: Path, scores: Sequence[CaseScore], names: dict[int, str], summary: Summary) -> None:
+    if names:
+        write_text(out / "cases.csv", cases_csv(scores, names))
+    if summary.cells is not None:
+        write_text(out / "cells.csv", cells_csv(scores))
+    write_text(out / "summary.json", summary.dump())
+    if summary.protocol == "nnunet":
+        write_json(out / "summary_nnunet.json", nnunet_summary(scores, names))
 
 
 def pairs(predictions: Path, truth: Path) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -81,39 +121,10 @@ def pairs(predictions: Path, truth: Path) -> tuple[dict[str, Path], dict[str, Pa
     return expected, given
 
 
-def _score(
-    case: str, prediction: Path, truth: Path, names: dict[int, str], *, instances: bool
-) -> CaseScore:
-    found, found_grid = read_labels(prediction)
-    true, true_grid = read_labels(truth)
-    if difference := true_grid.difference(found_grid):
-        raise GeometryError(
-            f"{prediction}: does not lie on the grid of {truth.name} ({difference}). "
-            "Resample it onto that grid first."
-        )
-    if instances:
-        true = interior_and_boundary(true)
-    return score_case(case, true, found, list(names))
-
-
 def _files(folder: Path) -> dict[str, Path]:
     """Case id -> file."""
     cases, _ = list_inputs(folder, 1)
     return {case.id: case.images[0] for case in cases}
-
-
-def _manifest(predictions: Path) -> tuple[dict[int, str] | None, bool]:
-    """Label names and kind of a folder that `segttt predict` wrote; None for any other folder."""
-    path = predictions / "manifest.json"
-    if not path.is_file():
-        return None, False
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {int(v): str(n) for v, n in content["labels"].items()}, bool(content["instances"])
-    except (ValueError, KeyError, AttributeError) as error:
-        raise LayoutError(
-            f"{path}: is not a manifest of segttt predict. Delete or mend it."
-        ) from error
 
 
 def _names_in(files: Iterable[Path]) -> dict[int, str]:

@@ -115,6 +115,7 @@ def _manifest(out: Path, model: Model, predictor: Predictor, *, keep: bool) -> d
         "settings": predictor.plan.predict.model_dump(mode="json"),
         "labels": {str(value): name for value, name in model.plan.labels.items()},
         "instances": model.plan.instances,
+        "evaluate": model.plan.evaluate.model_dump(mode="json"),
         "cases": {},
     }
     path = out / "manifest.json"

@@ -7,12 +7,34 @@ from pydantic import Field
 from segttt.config.strict import Strict
 
 State = Literal["ok", "both_empty", "truth_empty", "prediction_empty"]
-Protocol = Literal["strict"]
+Protocol = Literal["strict", "paper", "nnunet", "flare22"]
+"""strict: ours; paper: the scripts of U-Mamba and TTT-UNet; nnunet: its evaluation; flare22: the
+challenge's."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class Scoring(Strict):
+    """How segmentations are scored."""
+
+    protocol: Protocol = "strict"
+    surfaces: bool = True
+    """Surface Dice, distances and volumes beside the overlap."""
+    tolerances_mm: dict[int, float] = {}
+    """Tolerance of the surface Dice per label value; pixels for pictures."""
+    default_tolerance_mm: float = Field(default=1.0, gt=0)
+    """Of labels that `tolerances_mm` does not name."""
+    iou: float = Field(default=0.5, gt=0, le=1)
+    """Overlap at which a cell counts as found."""
+    z_crop_labels: tuple[int, ...] = ()
+    """Labels that paper and flare22 score between the first and last true slice only."""
+
+    def tolerance_mm(self, label: int) -> float:
+        """Largest distance at which two surfaces count as one."""
+        return self.tolerances_mm.get(label, self.default_tolerance_mm)
+
+
 class LabelScore(Strict):
-    """Overlap of one label in one case; counts are voxels."""
+    """Overlap and surfaces of one label in one case; counts are voxels."""
 
     label: int
     state: State
@@ -26,6 +48,30 @@ class LabelScore(Strict):
     """2 tp / (n_truth + n_prediction); null where both are empty."""
     iou: Share | None
     """tp / (tp + fp + fn); null where both are empty."""
+    nsd: Share | None = None
+    """Share of both surfaces within `tolerance_mm` of the other one (surface Dice)."""
+    tolerance_mm: float | None = None
+    hd95_mm: float | None = None
+    """Larger of both directed 95th percentiles of the surface distance, weighted by area."""
+    assd_mm: float | None = None
+    """Mean of both directed mean surface distances, weighted by area."""
+    volume_error_ml: float | None = None
+    """Predicted minus true volume; null for pictures."""
+
+
+class CellScore(Strict):
+    """Numbered cells of one picture, matched one to one."""
+
+    threshold: float
+    """IoU from which a pair counts as matched."""
+    n_truth: int
+    n_prediction: int
+    tp: int
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    pq: Share | None
+    """Panoptic quality: mean IoU of the matched pairs times F1."""
 
 
 class CaseScore(Strict):
@@ -35,6 +81,12 @@ class CaseScore(Strict):
     labels: tuple[LabelScore, ...]
     undeclared: dict[int, int] = {}
     """Value in the prediction that is no label -> voxels; scored as background."""
+    voxels: int = 0
+    """Of the whole grid."""
+    cells: CellScore | None = None
+
+
+SURFACE_METRICS = ("nsd", "hd95_mm", "assd_mm", "volume_error_ml")
 
 
 class Statistics(Strict):
@@ -63,6 +115,11 @@ class LabelSummary(Strict):
     name: str
     dice: Statistics
     iou: Statistics
+    nsd: Statistics = Statistics(n=0)
+    hd95_mm: Statistics = Statistics(n=0)
+    assd_mm: Statistics = Statistics(n=0)
+    volume_error_ml: Statistics = Statistics(n=0)
+    tolerance_mm: float | None = None
     n_both_empty: int
     """Cases without the label in truth and prediction; not part of any mean."""
     n_truth_empty: int
@@ -71,6 +128,19 @@ class LabelSummary(Strict):
     """Cases where the label was missed altogether; they count as 0."""
     worst: tuple[RankedCase, ...]
     """Lowest Dice first."""
+
+
+class CellSummary(Strict):
+    """Cells over all pictures; each picture weighs the same."""
+
+    threshold: float
+    f1: Statistics
+    precision: Statistics
+    recall: Statistics
+    pq: Statistics
+    n_truth: int
+    n_prediction: int
+    tp: int
 
 
 class Summary(Strict):
@@ -86,8 +156,20 @@ class Summary(Strict):
     per_label: tuple[LabelSummary, ...]
     mean_dice: float | None
     """Mean over cases of each case's mean over its labels."""
+    ci95: tuple[float, float] | None = None
+    """Of the mean Dice over cases: BCa bootstrap, 10,000 draws of cases; null below six cases."""
     mean_iou: float | None
     """As `mean_dice`."""
+    mean_nsd: float | None = None
+    """As `mean_dice`."""
+    mean_hd95_mm: float | None = None
+    """As `mean_dice`; cases and labels without a distance are left out."""
+    mean_assd_mm: float | None = None
+    """As `mean_hd95_mm`."""
+    cells: CellSummary | None = None
+    """Where the labels number objects."""
+    remarks: tuple[str, ...] = ()
+    """What is misleading about the protocol here, in words."""
     sd_cases: float | None
     """Of the cases' mean Dice."""
     sd_labels: float | None

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
-from segttt.config.report import CaseScore, LabelSummary, Summary
+from segttt.config.report import CaseScore, CellScore, CellSummary, LabelSummary, Summary
 
 COLUMNS = (
     *("case", "label", "name", "state", "dice", "iou"),
+    *("nsd", "tolerance_mm", "hd95_mm", "assd_mm", "volume_error_ml"),
     *("tp", "fp", "fn", "n_truth", "n_prediction"),
 )
 
@@ -36,6 +37,10 @@ def label_table(summary: Summary) -> Table:
     labels = summary.per_label
     header = ["Label", "Cases", "Dice", "SD", "Min", "IoU"]
     rows = [*map(_label_row, labels), _mean_row(summary)]
+    if any(label.nsd.n for label in labels):
+        header += ["NSD", "at", "HD95", "ASSD"]
+        surfaces = [*map(_surface_cells, labels), _mean_surface_cells(summary)]
+        rows = [[*row, *cells] for row, cells in zip(rows, surfaces, strict=True)]
     empty = {
         "Invented": [label.n_truth_empty for label in labels],
         "Missed": [label.n_prediction_empty for label in labels],
@@ -89,6 +94,41 @@ def cases_csv(cases: Sequence[CaseScore], names: Mapping[int, str]) -> str:
     return text.getvalue()
 
 
+def cells_csv(cases: Sequence[CaseScore]) -> str:
+    """One line per picture of numbered cells, in full precision."""
+    text = StringIO()
+    writer = csv.DictWriter(text, ("case", *CellScore.model_fields), lineterminator="\n")
+    writer.writeheader()
+    for case in cases:
+        if case.cells is not None:
+            writer.writerow({"case": case.id, **case.cells.model_dump()})
+    return text.getvalue()
+
+
+def cell_table(cells: CellSummary) -> Table:
+    """One row per figure of the cells."""
+    rows = [
+        [name, number(one.mean), number(one.median), number(one.sd), number(one.min)]
+        for name, one in (
+            (f"F1 at IoU {cells.threshold:g}", cells.f1),
+            ("Precision", cells.precision),
+            ("Recall", cells.recall),
+            ("PQ", cells.pq),
+        )
+    ]
+    return Table(["Cells", "Mean", "Median", "SD", "Min"], rows)
+
+
+def figures(summary: Summary) -> str:
+    """The decisive means in a few words."""
+    means = (
+        ("mean Dice", summary.mean_dice),
+        ("mean NSD", summary.mean_nsd),
+        ("mean F1", summary.cells.f1.mean if summary.cells else None),
+    )
+    return ", ".join(f"{name} {one:.4f}" for name, one in means if one is not None) or "no value"
+
+
 def shortened(case_id: str) -> str:
     """A case id that leaves room for the figures beside it."""
     return case_id if len(case_id) <= LONGEST_ID else f"{case_id[: LONGEST_ID - 1]}…"
@@ -103,6 +143,22 @@ def _label_row(label: LabelSummary) -> list[str]:
     dice = label.dice
     scores = [dice.mean, dice.sd, dice.min, label.iou.mean]
     return [label.name, str(dice.n), *map(number, scores)]
+
+
+def _surface_cells(label: LabelSummary) -> list[str]:
+    tolerance = DASH if label.tolerance_mm is None else f"{label.tolerance_mm:g}"
+    distances = (distance(one.mean) for one in (label.hd95_mm, label.assd_mm))
+    return [number(label.nsd.mean), tolerance, *distances]
+
+
+def _mean_surface_cells(summary: Summary) -> list[str]:
+    distances = (distance(one) for one in (summary.mean_hd95_mm, summary.mean_assd_mm))
+    return [number(summary.mean_nsd), "", *distances]
+
+
+def distance(mm: float | None) -> str:
+    """Two decimals, or a dash."""
+    return DASH if mm is None else f"{mm:.2f}"
 
 
 def _mean_row(summary: Summary) -> list[str]:

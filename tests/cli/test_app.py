@@ -68,7 +68,10 @@ def test_the_list_of_options_is_frozen():
             ["--model", "--out", "--folds", "--mirror", "--overlap", "--skip-done", "--set",
              "--device", "--dry-run", "--json"]
         ),
-        "evaluate": ["--dry-run", "--json", "--labels", "--out", "--workers"],
+        "evaluate": [
+            "--dry-run", "--instances", "--json", "--labels", "--out", "--preset", "--protocol",
+            "--surfaces", "--tolerance", "--workers",
+        ],
         "demo": ["--dry-run", "--json", "--network", "--out", "--seed", "--time-limit"],
         "doctor": ["--json"],
         "presets list": ["--json"],

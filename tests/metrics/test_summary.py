@@ -106,3 +106,11 @@ def test_file_is_standard_json_and_reads_back(pairs):
     for one in cases:
         json.loads(one.dump(), parse_constant=refuse)
         assert CaseScore.model_validate_json(one.dump()) == one
+
+
+def test_a_confidence_interval_from_six_cases_on():
+    five = [case(f"c{i}", (1, 1, 0, 0), (1, i % 2, 0, 0)) for i in range(5)]
+    assert summarise(five, NAMES).ci95 is None
+    low, high = summarise([*five, PERFECT, HALF], NAMES).ci95
+    mean = summarise([*five, PERFECT, HALF], NAMES).mean_dice
+    assert 2 / 3 < low < mean < high <= 1

@@ -62,9 +62,12 @@ def test_case_table_by_hand():
 def test_csv_by_hand():
     text = cases_csv(CASES, NAMES)
     lines = list(csv.reader(StringIO(text)))
-    assert text.splitlines()[0] == ("case,label,name,state,dice,iou,tp,fp,fn,n_truth,n_prediction")
-    assert lines[1] == ["a", "1", "liver", "ok", "1.0", "1.0", "2", "0", "0", "2", "2"]
-    assert lines[2] == ["a", "2", NAMES[2], "both_empty", "", "", "0", "0", "0", "0", "0"]
+    assert text.splitlines()[0] == (
+        "case,label,name,state,dice,iou,nsd,tolerance_mm,hd95_mm,assd_mm,volume_error_ml,"
+        "tp,fp,fn,n_truth,n_prediction"
+    )
+    assert lines[1] == ["a", "1", "liver", "ok", "1.0", "1.0", *[""] * 5, "2", "0", "0", "2", "2"]
+    assert lines[2] == ["a", "2", NAMES[2], "both_empty", "", "", *[""] * 5, *["0"] * 5]
     assert float(lines[3][4]) == 2 / 3  # full precision
     assert len(lines) == 5
 

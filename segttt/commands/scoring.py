@@ -1,0 +1,115 @@
+"""How a folder of segmentations is to be scored, and the score of one case."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from segttt.config import preset as presets
+from segttt.config.plan import Evaluation
+from segttt.config.report import CaseScore, CellScore, Protocol, Scoring
+from segttt.errors import GeometryError, LayoutError
+from segttt.io.volumes import read_labels
+from segttt.metrics.instances import score_instances
+from segttt.metrics.score import score
+from segttt.preprocessing.cells import decode, decode_paper
+from segttt.preprocessing.instances import interior_and_boundary
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked of evaluate."""
+
+    protocol: Protocol = "strict"
+    preset: str | None = None
+    """Whose labels and tolerances to use; None: those that the predictions carry."""
+    tolerance_mm: float | None = None
+    """For all labels without one of their own."""
+    labels: dict[int, str] | None = None
+    instances: bool = False
+    """Both folders number objects."""
+    surfaces: bool = True
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a folder of predictions says of itself."""
+
+    labels: dict[int, str] | None = None
+    classes: bool = False
+    """The files hold interior and boundary of objects that the truth numbers."""
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+def told_by(predictions: Path) -> Told:
+    """The manifest of a folder that `segttt predict` wrote; nothing for any other folder."""
+    path = predictions / "manifest.json"
+    if not path.is_file():
+        return Told()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Told(
+            {int(v): str(n) for v, n in content["labels"].items()},
+            bool(content["instances"]),
+            Evaluation.model_validate(content.get("evaluate", {})),
+        )
+    except (ValueError, KeyError, AttributeError, ValidationError) as error:
+        raise LayoutError(
+            f"{path}: is not a manifest of segttt predict. Delete or mend it."
+        ) from error
+
+
+def scoring_of(request: Request, told: Told) -> tuple[Scoring, dict[int, str] | None]:
+    """The rules of scoring, and the labels where anything names them."""
+    chosen = presets.load(request.preset) if request.preset else None
+    evaluation = chosen.evaluate if chosen else told.evaluation
+    named = chosen.dataset.labels if chosen and chosen.dataset else None
+    scoring = Scoring(
+        protocol=request.protocol,
+        surfaces=request.surfaces and not (told.classes or request.instances),
+        tolerances_mm=dict(evaluation.nsd_mm),
+        default_tolerance_mm=request.tolerance_mm or evaluation.nsd_px or 1.0,
+        iou=evaluation.iou or 0.5,
+        z_crop_labels=evaluation.z_crop_labels,
+    )
+    return scoring, request.labels or named or told.labels
+
+
+def score_files(
+    case: str, prediction: Path, truth: Path, names: dict[int, str], how: tuple[Scoring, bool, bool]
+) -> CaseScore:
+    """Score one prediction; `how` holds the rules, and whether either side numbers objects.
+
+    A prediction that does not lie on the grid of its truth raises `GeometryError`.
+    """
+    scoring, classes, instances = how
+    found, found_grid = read_labels(prediction)
+    true, true_grid = read_labels(truth)
+    if difference := true_grid.difference(found_grid):
+        raise GeometryError(
+            f"{prediction}: does not lie on the grid of {truth.name} ({difference}). "
+            "Resample it onto that grid first."
+        )
+    if not (classes or instances):
+        return score(case, (true, found), list(names), true_grid.spacing_mm, scoring)
+    cells = _cells(true, found, scoring, decoded=classes)
+    if instances:
+        return CaseScore(id=case, labels=(), cells=cells, voxels=true.size)
+    pair = (interior_and_boundary(true), found)
+    scored = score(case, pair, list(names), true_grid.spacing_mm, scoring)
+    return scored.model_copy(update={"cells": cells})
+
+
+def _cells(true: np.ndarray, found: np.ndarray, scoring: Scoring, *, decoded: bool) -> CellScore:
+    """Cells at the IoU of the rules; classes are turned into numbered cells first."""
+    paper = scoring.protocol == "paper"
+    if decoded:
+        found = (decode_paper if paper else decode)(found)
+    flat = true.shape[0] == 1
+    pair = (true[0], found[0]) if flat else (true, found)
+    rule = "paper" if paper else "strict"
+    (one,) = score_instances(*pair, (scoring.iou,), rule=rule)
+    names = CellScore.model_fields
+    return CellScore.model_validate({name: getattr(one, name) for name in names})
