@@ -21,8 +21,9 @@ Positions = Integer[np.ndarray, " n"]
 class Lattice:
     """The corners of the voxels of a grid, (z, y, x) or (y, x), by their position in memory.
 
-    Corner i of an axis lies between voxels i - 1 and i. Rows and slices are longer than the grid
-    has corners, so that no step of `shells` leads from one row into the next.
+    Corner i of an axis lies between voxels i - 1 and i. Every axis is longer than the grid has
+    corners, so that no step of `shells` leads from one row or slice into the next; steps back from
+    the first corners lead to the end, as negative indices do, which is empty too.
     """
 
     grid: tuple[int, ...]
@@ -48,11 +49,6 @@ class Lattice:
         return tuple(prod(self.shape[axis + 1 :]) for axis in range(len(self.shape)))
 
     @cached_property
-    def start(self) -> int:
-        """Position of the first corner; those before it are for steps backwards."""
-        return int(np.dot(self.strides, self.reach))
-
-    @cached_property
     def shells(self) -> list[tuple[float, Positions]]:
         """Steps to the nearest `WINDOW` corners by their length in mm, the shortest (0) first."""
         box = np.indices([2 * n + 1 for n in self.reach]).reshape(len(self.reach), -1).T
@@ -66,11 +62,11 @@ class Lattice:
 
     def marks(self) -> Bool[np.ndarray, " m"]:
         """A mark for each position, none set."""
-        return np.zeros(self.start + prod(self.shape) + self.start, bool)
+        return np.zeros(prod(self.shape), bool)
 
     def indices(self, at: Positions) -> Integer[np.ndarray, "n axes"]:
         """Corners along each axis."""
-        return np.stack(np.unravel_index(at - self.start, self.shape), axis=1)
+        return np.stack(np.unravel_index(at, self.shape), axis=1)
 
     def lengths_mm(self, steps: Integer[np.ndarray, "n axes"]) -> Float[np.ndarray, " n"]:
         """From whole steps, so that equal steps are exactly as long wherever they start."""
@@ -116,7 +112,7 @@ def _blocks(volume: np.ndarray, lattice: Lattice) -> Iterator[tuple[int, np.ndar
         block = np.zeros((rows + 1, *lattice.shape[1:]), volume.dtype)
         top = 1 if first == 0 else 0
         block[slice(top, top + len(slices)), *inside] = slices
-        yield lattice.start + first * lattice.strides[0], block.reshape(-1)
+        yield first * lattice.strides[0], block.reshape(-1)
 
 
 def _by_label(
