@@ -148,8 +148,8 @@ def peak_mib(work: Callable[[], object]) -> float:
 
 
 def report_organs(reference: ModuleType | None) -> None:
-    print("| case | segttt | surface-distance | MONAI, NSD only | all scores | Dice only |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| case | segttt | surface-distance | MONAI, NSD only | all scores | Dice only | peak |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for shape, spacing in GRIDS:
         for stray in (False, True):
             truth, prediction = organs(shape, spacing, stray=stray)
@@ -173,13 +173,8 @@ def report_organs(reference: ModuleType | None) -> None:
             name = f"{'x'.join(map(str, shape))}{', stray' if stray else ''}"
             print(
                 f"| {name} | {a:.3f} s | {b:.3f} s ({b / a:.1f}x) | {c:.2f} s ({c / a:.1f}x) "
-                f"| {d:.3f} s | {e:.3f} s ({e / d:.1f}x) |"
+                f"| {d:.3f} s | {e:.3f} s ({e / d:.1f}x) | {peak_mib(ours):.0f} MiB |"
             )
-            if stray:
-                memory = [peak_mib(work) for work in ((ours, theirs) if reference else (ours,))]
-                print(
-                    f"peak memory (MiB): {' / '.join(f'{m:.0f}' for m in memory)}", file=sys.stderr
-                )
 
 
 def report_far(reference: ModuleType | None) -> None:

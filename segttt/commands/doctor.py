@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +16,10 @@ import torch
 import segttt
 from segttt.cluster.cores import usable_cores
 from segttt.engine.compute import cpu_has_bf16
+from segttt.kernels.backend import ON_NUMBA, Backend, backend_info
 
 ROOMY = 8 * 2**30  # memory below which a 3D training on the CPU will hardly fit
+DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def examine() -> list[Finding]:
         _cpu(),
         _memory(),
         _disk(),
-        _kernels(),
+        *_operators(),
         _mamba(),
     ]
 
@@ -79,8 +82,19 @@ def _disk() -> Finding:
     )
 
 
-def _kernels() -> Finding:
-    return Finding("TTT layers", "ok", "ttt_linear: PyTorch reference")
+def _operators() -> list[Finding]:
+    """Per operator, what would run it on each device here, and why."""
+    findings = []
+    for operator, rows in groupby(backend_info(), lambda row: row.operator):
+        choices = list(rows)
+        texts = [f"{DEVICES[row.device]}: {row.backend} ({row.why})" for row in choices]
+        state = "note" if any(map(_could_be_faster, choices)) else "ok"
+        findings.append(Finding(operator, state, "; ".join(texts)))
+    return findings
+
+
+def _could_be_faster(row: Backend) -> bool:
+    return row.backend == "reference" and (row.device == "cuda" or row.operator in ON_NUMBA)
 
 
 def _mamba() -> Finding:

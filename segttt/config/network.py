@@ -121,6 +121,8 @@ class UNetSpec(Strict):
     """Heads of a TTT mixer."""
     mini_batch: int = Field(default=64, ge=1, le=1024)
     """Tokens per inner gradient step of a TTT mixer."""
+    causal: bool = True
+    """Whether a token of a mini-batch sees only the tokens before it, or the whole mini-batch."""
     inner_lr: float = Field(default=1.0, ge=0, le=100)
     """Base inner learning rate; 0 switches the adaptation off."""
     conv_qk: bool = False

@@ -15,6 +15,11 @@ class InnerLoss(NamedTuple):
     error: Tensor
     slope: Tensor
 
+    @property
+    def value(self) -> Tensor:
+        """The loss of each token."""
+        return 0.5 * self.error.square().sum(-1)
+
 
 def inner_loss(
     z: Float[Tensor, "*tokens d"],
@@ -47,9 +52,10 @@ def normalise(
     z: Float[Tensor, "*tokens d"], eps: float
 ) -> tuple[Float[Tensor, "*tokens d"], Float[Tensor, "*tokens 1"]]:
     """Zero mean and unit variance over the last axis; also the factor that did it."""
-    variance, mean = torch.var_mean(z, -1, correction=0, keepdim=True)
-    rstd = torch.rsqrt(variance + eps)
-    return (z - mean) * rstd, rstd
+    centred = z - z.mean(-1, keepdim=True)
+    # PyTorch's var_mean is about 9 times slower on a CPU over axes as short as a head
+    rstd = torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps)
+    return centred * rstd, rstd
 
 
 def project(

@@ -19,13 +19,31 @@ class CausalConv(nn.Module):
         for parameter in (self.weight, self.bias):
             nn.init.uniform_(parameter, -(reach**-0.5), reach**-0.5)  # as PyTorch's convolutions
 
-    def forward(self, x: Float[Tensor, "b g n d"], which: slice) -> Float[Tensor, "b g n d"]:
-        """`x` are the sequences of the orders in `which`."""
+    def forward(
+        self, x: Float[Tensor, "b g n d"], which: slice, backwards: list[bool]
+    ) -> Float[Tensor, "b g n d"]:
+        """`x` are the sequences of the orders in `which`, some read from the last token on."""
         weight, bias = of_orders(self.weight, which), of_orders(self.bias, which)
-        orders, width, reach = weight.shape
-        flat = F.pad(x.transpose(2, 3).flatten(1, 2), (reach - 1, 0))  # [b, g * d, n + reach - 1]
-        out = F.conv1d(flat, weight.reshape(-1, 1, reach), bias.flatten(), groups=orders * width)
-        return out.unflatten(1, (orders, width)).transpose(2, 3)
+        if not any(backwards):
+            return _convolved(x, weight, bias)
+        one = [slice(place, place + 1) for place in range(len(backwards))]
+        outs = [
+            _convolved(x[:, place], weight[place], bias[place], backwards=turned)
+            for place, turned in zip(one, backwards, strict=True)
+        ]
+        return torch.cat(outs, 1)
+
+
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor, *, backwards: bool = False) -> Tensor:
+    """The convolution of some orders that all read in the same direction."""
+    orders, width, reach = weight.shape
+    flat = x.transpose(2, 3).flatten(1, 2)  # [b, g * d, n]
+    if backwards:
+        flat, weight = F.pad(flat, (0, reach - 1)), weight.flip(2)
+    else:
+        flat = F.pad(flat, (reach - 1, 0))
+    out = F.conv1d(flat, weight.reshape(-1, 1, reach), bias.flatten(), groups=orders * width)
+    return out.unflatten(1, (orders, width)).transpose(2, 3)
 
 
 def of_orders(weight: Float[Tensor, "own *shape"], which: slice) -> Float[Tensor, "g *shape"]:

@@ -44,11 +44,13 @@ class Mamba(nn.Module):
         u, z = self.enter(x).chunk(2, -1)
         return self.leave(self.sequences(u, grid, self._scan) * F.silu(z))
 
-    def _scan(self, u: Float[Tensor, "b g n d"], which: slice) -> Float[Tensor, "b g n d"]:
-        u = F.silu(self.conv(u, which))
+    def _scan(
+        self, u: Float[Tensor, "b g n d"], which: slice, backwards: list[bool]
+    ) -> Float[Tensor, "b g n d"]:
+        u = F.silu(self.conv(u, which, backwards))
         small = torch.einsum("bgnd,grd->bgnr", u, of_orders(self.select, which))
         low, B, C = small.split([self.rank, self.states, self.states], -1)
         dt = torch.einsum("bgnr,gdr->bgnd", low, of_orders(self.step, which))
         A = -torch.exp(of_orders(self.A_log, which))
         D, bias = of_orders(self.D, which), of_orders(self.step_bias, which)
-        return selective_scan(u, dt, A, B, C, D, bias)
+        return selective_scan(u, dt, A, B, C, D, bias, backwards=backwards)

@@ -10,31 +10,42 @@ from torch import Tensor, nn
 from segttt.networks.scan_orders import inverse, scan
 
 Grid = tuple[int, ...]
-Layer = Callable[[Tensor, slice], Tensor]
-"""Maps sequences [b, g, n, w] of the orders in a slice to results [b, g, n, v]."""
+Layer = Callable[[Tensor, slice, list[bool]], Tensor]
+"""Maps sequences [b, g, n, w] of the orders in a slice to results [b, g, n, v].
+
+The flags tell which of them it shall read from the last token to the first.
+"""
 Indices = tuple[Tensor, Tensor, int]
 """Raster index of each position, position of each raster index (both [g, n]), and sequences."""
+
+RASTER = {"a": False, "-b": False, "b": True, "-a": True}
+"""The orders that need no index, and whether they read backwards."""
 
 
 class Sequences(nn.Module):
     """Runs a layer along each of `orders` over a feature map and joins what it gives.
 
-    The indices for maps of the edge lengths `grid` are kept; those for other maps are looked up.
+    The raster and its reverse are read in place. For all other orders tokens are gathered; the
+    indices for maps of the edge lengths `grid` are kept, those for other maps are looked up.
     """
 
     def __init__(self, orders: tuple[str, ...], grid: Grid, *, mean: bool):
         super().__init__()
-        # Orders that cut the map into slices go last: each kind makes one batch of sequences.
-        whole = tuple(order for order in orders if not order.endswith("m"))
-        cut = tuple(order for order in orders if order.endswith("m"))
-        self.groups = [group for group in (whole, cut) if group]
-        self.grid, self.mean = grid, mean
+        # Each kind makes one batch of sequences: in place, gathered, gathered and cut into slices.
+        kinds = [_kind(order) for order in orders]
+        groups = [
+            tuple(order for order, its in zip(orders, kinds, strict=True) if its == kind)
+            for kind in range(3)
+        ]
+        self.groups = [group for group in groups if group]
+        self.grid, self.mean, self.count = grid, mean, len(orders)
         self.cuts: list[int] = []
         for place, group in enumerate(self.groups):
-            there, back, cuts = _indices(group, grid)
-            self.cuts.append(cuts)
-            self.register_buffer(f"there{place}", there, persistent=False)
-            self.register_buffer(f"back{place}", back, persistent=False)
+            if group[0] not in RASTER:
+                there, back, _ = _indices(group, grid)
+                self.register_buffer(f"there{place}", there, persistent=False)
+                self.register_buffer(f"back{place}", back, persistent=False)
+            self.cuts.append(1 if group[0] in RASTER else scan(group[0], grid).sequences)
 
     def forward(
         self, x: Float[Tensor, "b n w"], grid: Grid, layer: Layer
@@ -44,14 +55,15 @@ class Sequences(nn.Module):
         for place, group in enumerate(self.groups):
             which = slice(first, first + len(group))
             first = which.stop
-            if group == ("a",):
-                parts.append(layer(x[:, None], which)[:, 0])
+            if group[0] in RASTER:
+                same = x[:, None].expand(-1, len(group), -1, -1)
+                parts.append(layer(same, which, [RASTER[order] for order in group]).sum(1))
                 continue
             there, back, cuts = self._indices(place, grid, x.device)
-            out = layer(_cut(read(x, there, back), cuts), which)
+            out = layer(_cut(read(x, there, back), cuts), which, [False] * len(group))
             parts.append(join(_uncut(out, cuts), there, back))
-        total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        return total / first if self.mean else total
+        total = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+        return total / self.count if self.mean else total
 
     def _indices(self, place: int, grid: Grid, device: torch.device) -> Indices:
         if grid != self.grid:
@@ -110,6 +122,10 @@ def _summed(y: Tensor, back: Tensor) -> Tensor:
     for place in range(1, len(back)):
         total = total + y[:, place].index_select(1, back[place])
     return total
+
+
+def _kind(order: str) -> int:
+    return 0 if order in RASTER else 2 if order.endswith("m") else 1
 
 
 def _indices(orders: tuple[str, ...], grid: Grid) -> Indices:

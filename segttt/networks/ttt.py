@@ -43,7 +43,7 @@ class TTT(nn.Module):
         self.lr = nn.Linear(width, own * site.heads)
         self.position = nn.Parameter(torch.zeros(spec.mini_batch))
         model = InnerMLP if spec.mixer == "ttt_mlp" else InnerLinear
-        self.inner = model(own, own * site.heads, site.head_width)
+        self.inner = model(own, own * site.heads, site.head_width, causal=spec.causal)
         self.post_norm = nn.LayerNorm(inner, eps=1e-6)
         nn.init.normal_(self.lr.weight, std=INIT_STD)
         nn.init.zeros_(self.lr.bias)
@@ -57,18 +57,18 @@ class TTT(nn.Module):
             out = out * self.gate_act(self.gate(x))
         return self.o(out)
 
-    def _learn(self, parts: Float[Tensor, "b g n _"], which: slice) -> Float[Tensor, "b g n d"]:
+    def _learn(
+        self, parts: Float[Tensor, "b g n _"], which: slice, backwards: list[bool]
+    ) -> Float[Tensor, "b g n d"]:
         """What the inner model says along the sequences of the orders in `which`."""
         inner = self.heads * self.head_width
         q, k, v, lr = parts.split([inner, inner, inner, self.lr.out_features], -1)
         if self.conv_q is not None and self.conv_k is not None:
-            q, k = self.conv_q(q, which), self.conv_k(k, which)
+            q, k = self.conv_q(q, which, backwards), self.conv_k(k, which, backwards)
         q, k, v = (self._heads(part) for part in (q, k, v))
-        order = torch.arange(q.shape[2], device=q.device) % len(self.position)
-        out = self.inner(
-            (rotate(q, order), rotate(k, order), v, self._rates(lr, which), self._position_scale()),
-            which,
-        )
+        order = self._positions(q.shape[2], backwards, q.device)
+        sequence = (rotate(q, order), rotate(k, order), v, self._rates(lr, which), self._scale())
+        out = self.inner(sequence, which, self._turned(backwards))
         return out.unflatten(1, (-1, self.heads)).transpose(2, 3).flatten(3)
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -81,7 +81,19 @@ class TTT(nn.Module):
         mine = torch.stack([one[:, g] for g, one in enumerate(of_orders(each, which))], 1)
         return mine.transpose(2, 3).flatten(1, 2)
 
-    def _position_scale(self) -> Tensor:
+    def _positions(self, tokens: int, backwards: list[bool], device: torch.device) -> Tensor:
+        """Position of each token in its mini-batch: [g * h, n], or [1, n] for one direction."""
+        there = torch.arange(tokens, device=device)
+        ways = [there.flip(0) if one else there for one in self._turned(backwards)]
+        rows = torch.stack(ways) if any(backwards) else there[None]
+        return rows % len(self.position)
+
+    def _turned(self, backwards: list[bool]) -> list[bool]:
+        """The direction of each head."""
+        return [one for one in backwards for _ in range(self.heads)]
+
+    def _scale(self) -> Tensor:
+        """The position scale of the tokens of a mini-batch."""
         count = torch.arange(1, len(self.position) + 1, device=self.position.device)
         return F.relu(1 / count + self.position)
 
@@ -97,26 +109,27 @@ class InnerLinear(nn.Module):
     weight of a convolution when the network goes to another memory format.
     """
 
-    def __init__(self, own: int, heads: int, width: int):
+    def __init__(self, own: int, heads: int, width: int, *, causal: bool):
         super().__init__()
-        self.own = own
+        self.own, self.causal = own, causal
         self.W = _small(heads, width, width)
         self.b = nn.Parameter(torch.zeros(heads, width))
         self.gamma = nn.Parameter(torch.ones(heads, width))
         self.beta = nn.Parameter(torch.zeros(heads, width))
 
-    def forward(self, sequence: Sequence, which: slice) -> Tensor:
+    def forward(self, sequence: Sequence, which: slice, backwards: list[bool]) -> Tensor:
         weights = (self.W, self.b, self.gamma, self.beta)
         W, b, gamma, beta = _chosen(weights, self.own, which)
-        return ttt_linear(*sequence, W, b, gamma, beta)
+        how = {"causal": self.causal, "backwards": backwards}
+        return ttt_linear(*sequence, W, b, gamma, beta, **how)
 
 
 class InnerMLP(nn.Module):
     """The inner model GELU(x W1 + b1) W2 + b2 of each head, four times as wide inside."""
 
-    def __init__(self, own: int, heads: int, width: int):
+    def __init__(self, own: int, heads: int, width: int, *, causal: bool):
         super().__init__()
-        self.own = own
+        self.own, self.causal = own, causal
         self.W1 = _small(heads, width, MLP_RATIO * width)
         self.b1 = nn.Parameter(torch.zeros(heads, MLP_RATIO * width))
         self.W2 = _small(heads, MLP_RATIO * width, width)
@@ -124,20 +137,22 @@ class InnerMLP(nn.Module):
         self.gamma = nn.Parameter(torch.ones(heads, width))
         self.beta = nn.Parameter(torch.zeros(heads, width))
 
-    def forward(self, sequence: Sequence, which: slice) -> Tensor:
+    def forward(self, sequence: Sequence, which: slice, backwards: list[bool]) -> Tensor:
         weights = (self.W1, self.b1, self.W2, self.b2, self.gamma, self.beta)
         W1, b1, W2, b2, gamma, beta = _chosen(weights, self.own, which)
-        return ttt_mlp(*sequence, W1, b1, W2, b2, gamma, beta)
+        how = {"causal": self.causal, "backwards": backwards}
+        return ttt_mlp(*sequence, W1, b1, W2, b2, gamma, beta, **how)
 
 
 def rotate(x: Float[Tensor, "b h n d"], order: Tensor) -> Float[Tensor, "b h n d"]:
     """Rotary positions: turn the channels (2p, 2p + 1) of a token by order * 10000^(-2p / d).
 
-    `order` [n] is the position of each token within its mini-batch. Source: arXiv 2104.09864.
+    `order` [h, n] is the position of each token within its mini-batch, one row for all heads or one
+    for each. Source: arXiv 2104.09864.
     """
     d = x.shape[-1]
     pairs = torch.arange(0, d, 2, device=x.device, dtype=x.dtype)
-    angle = order[:, None] * torch.exp(pairs * (-math.log(ROPE_BASE) / d))  # [n, d / 2]
+    angle = order[..., None] * torch.exp(pairs * (-math.log(ROPE_BASE) / d))  # [h, n, d / 2]
     cos, sin = angle.cos(), angle.sin()
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)

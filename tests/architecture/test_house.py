@@ -20,6 +20,8 @@ OWNERS = {
     "psutil": {"cluster", "commands"},
     "monai": {"networks"},
     "einops": {"networks"},
+    "triton": {"kernels"},
+    "numba": {"kernels"},
 }
 
 

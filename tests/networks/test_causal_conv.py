@@ -8,7 +8,7 @@ from segttt.networks.causal_conv import CausalConv, of_orders
 def test_a_token_sees_itself_and_the_three_before_it_with_its_order_s_weights():
     conv = CausalConv(own=2, width=3, reach=4)
     x = torch.randn(1, 2, 9, 3)
-    out = conv(x, slice(0, 2))
+    out = conv(x, slice(0, 2), [False, False])
     for order in range(2):
         kernel, bias = conv.weight[order], conv.bias[order]
         truth = bias + sum(x[0, order, 5 - back] * kernel[:, 3 - back] for back in range(4))
@@ -19,7 +19,17 @@ def test_a_token_sees_itself_and_the_three_before_it_with_its_order_s_weights():
 def test_a_part_of_the_orders_uses_its_own_weights():
     conv = CausalConv(own=3, width=2, reach=4)
     x = torch.randn(2, 3, 5, 2)
-    torch.testing.assert_close(conv(x[:, 1:], slice(1, 3)), conv(x, slice(0, 3))[:, 1:])
+    some = conv(x[:, 1:], slice(1, 3), [False] * 2)
+    torch.testing.assert_close(some, conv(x, slice(0, 3), [False] * 3)[:, 1:])
+
+
+def test_backwards_is_the_same_from_the_other_end():
+    conv = CausalConv(own=2, width=3, reach=4)
+    x = torch.randn(2, 2, 7, 3)
+    both = conv(x, slice(0, 2), [False, True])
+    torch.testing.assert_close(both[:, :1], conv(x, slice(0, 2), [False] * 2)[:, :1])
+    turned = conv(x.flip(2), slice(0, 2), [False] * 2).flip(2)
+    torch.testing.assert_close(both[:, 1:], turned[:, 1:])
 
 
 def test_a_single_set_serves_every_order():

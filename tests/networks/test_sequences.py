@@ -31,10 +31,14 @@ def test_gradients_of_reading_and_joining():
     assert torch.autograd.gradcheck(lambda y: join(y, there, back), y)
 
 
-def running_sum(x, which):
+def running_sum(x, which, backwards):
     """A layer that only looks back, and weighs the orders by their place."""
     weight = torch.arange(1.0 + which.start, 1.0 + which.stop, dtype=x.dtype)
-    return x.cumsum(2) * weight[:, None, None]
+    ways = [
+        x[:, g].flip(1).cumsum(1).flip(1) if turned else x[:, g].cumsum(1)
+        for g, turned in enumerate(backwards)
+    ]
+    return torch.stack(ways, 1) * weight[:, None, None]
 
 
 @pytest.mark.parametrize("mean", [False, True])

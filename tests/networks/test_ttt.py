@@ -37,21 +37,29 @@ def complex_rotation(x, order):
 
 def test_rotate_multiplies_adjacent_pairs_by_complex_phases():
     x, order = torch.randn(2, 3, 7, 6, dtype=torch.float64), torch.arange(7) % 4
-    torch.testing.assert_close(rotate(x, order), complex_rotation(x, order))
-    assert torch.equal(rotate(x, order)[:, :, 4], x[:, :, 4])
+    torch.testing.assert_close(rotate(x, order[None]), complex_rotation(x, order))
+    assert torch.equal(rotate(x, order[None])[:, :, 4], x[:, :, 4])
+    rows = torch.stack([order, order.flip(0), order])
+    turned = complex_rotation(x, order.flip(0))
+    torch.testing.assert_close(rotate(x, rows)[:, 1], turned[:, 1])
 
 
 @pytest.mark.parametrize("mixer", ["ttt_linear", "ttt_mlp"])
 @pytest.mark.parametrize(("gate", "act"), [("none", None), ("silu", F.silu), ("gelu", "tanh")])
-@pytest.mark.parametrize("conv_qk", [False, True])
-def test_the_layer_is_its_formula_written_out(mixer, gate, act, conv_qk: bool):
-    spec = UNetSpec(mixer=mixer, gate=gate, conv_qk=conv_qk, mini_batch=8, inner_lr=0.7)
+@pytest.mark.parametrize(("conv_qk", "causal"), [(False, True), (True, True), (True, False)])
+def test_the_layer_is_its_formula_written_out(mixer, gate, act, conv_qk: bool, causal: bool):
+    spec = UNetSpec(
+        mixer=mixer, gate=gate, conv_qk=conv_qk, causal=causal, mini_batch=8, inner_lr=0.7
+    )
     layer = roughened(TTT(site(width=10), spec))  # 2 heads of 6 hold a width of 10
     x = torch.randn(2, 21, 10, dtype=torch.float64)
     q, k, v = x @ layer.q.weight.T, x @ layer.k.weight.T, x @ layer.v.weight.T
     if conv_qk:
         one = slice(0, 1)
-        q, k = layer.conv_q(q[:, None], one)[:, 0], layer.conv_k(k[:, None], one)[:, 0]
+        q, k = (
+            conv(part[:, None], one, [False])[:, 0]
+            for conv, part in ((layer.conv_q, q), (layer.conv_k, k))
+        )
     q, k, v = (part.view(2, 21, 2, 6).transpose(1, 2) for part in (q, k, v))
     order = torch.arange(21) % 8
     lr = torch.einsum("bnc,hc->bhn", x, layer.lr.weight) + layer.lr.bias[:, None]
@@ -60,7 +68,7 @@ def test_the_layer_is_its_formula_written_out(mixer, gate, act, conv_qk: bool):
     operator = ttt_linear if mixer == "ttt_linear" else ttt_mlp
     weights = layer.inner.parameters()
     rotated = complex_rotation(q, order), complex_rotation(k, order)
-    out = operator(*rotated, v, 0.7 / 6 / (1 + (-lr).exp()), rho, *weights, 1e-6)
+    out = operator(*rotated, v, 0.7 / 6 / (1 + (-lr).exp()), rho, *weights, 1e-6, causal=causal)
     out = torch.cat([out[:, 0], out[:, 1]], -1)
     out = F.layer_norm(out, (12,), layer.post_norm.weight, layer.post_norm.bias, 1e-6)
     if act is not None:

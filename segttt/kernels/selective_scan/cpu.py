@@ -1,12 +1,14 @@
 """The selective scan in plain PyTorch, forward and backward, sized for the caches of a CPU.
 
-A sample and a scan make one row. The work is cut into tiles: some rows, some consecutive chunks of
-tokens, all channels and states. A tensor of a tile is [t, m, r, s, d], position in the chunk,
-chunk, row, state, channel, so that one position of a whole tile lies together. README.md beside
-this file has the mathematics. It runs on every device.
+A sample and a scan make one row. The work is cut into tiles: some rows of one direction, some
+consecutive chunks of tokens, all channels and states. A tensor of a tile is [t, m, r, s, d],
+position in the chunk, chunk, row, state, channel, so that one position of a whole tile lies
+together. A scan that runs backwards walks through the same tensors from the other end, as the
+gradient of one that runs forwards does. README.md beside this file has the mathematics. It runs on
+every device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import e, log2
 from typing import NamedTuple
@@ -42,32 +44,38 @@ class Inputs(NamedTuple):
     dt_bias: Tensor  # [g, d]
 
 
-def forward(inputs: Inputs) -> tuple[Float[Tensor, "b g n d"], Float[Tensor, "m b g s d"]]:
-    """The output in the dtype of u, and the state before each of m chunks of `CHUNK` tokens."""
-    rows = _by_rows(inputs, rooms=2)
-    out = torch.empty_like(rows.u, memory_format=torch.contiguous_format)
+def forward(
+    inputs: Inputs, backwards: Sequence[bool], dtype: torch.dtype
+) -> tuple[Float[Tensor, "b g n d"], Float[Tensor, "m b g s d"]]:
+    """The output in `dtype`, and the state in which each of m chunks of `CHUNK` tokens is entered.
+
+    `backwards` says for each of the g scans whether it goes from the last token to the first, and
+    thus enters a chunk at its last token; the first chunk is that of the first token either way.
+    """
+    rows = _by_rows(inputs, backwards, rooms=2)
+    out = torch.empty(rows.u.shape, dtype=dtype, device=rows.u.device)
     starts = rows.A.new_empty((-(-out.shape[1] // CHUNK), *rows.A.shape))
     for tiles in rows.tiles:
         carry = torch.zeros_like(rows.A[tiles[0].rows])
         for tile in tiles:
-            steps, states = _steps(rows, tile), rows.room(1, tile)
-            _outer(steps.B, steps.moved, out=states[1:])
-            line, decays = states.unbind(0), steps.decay.unbind(0)
-            line[0].copy_(_starts(steps, line, decays, carry, 1))
-            _advance(line, decays)
-            starts[tile.chunks, tile.rows] = line[0]
-            carry = line[-1][-1].clone()
-            y = _over_states(steps.C, states[1:])
+            steps, states = _steps(rows, tile), _walk(rows.room(1, tile), tile.step)
+            _outer(steps.B, steps.moved, out=states.after)
+            carry = _advance(steps, states, _starts(steps, states, carry))
+            starts[tile.chunks, tile.rows] = states.line[0]
+            y = _over_states(steps.C, states.after)
             tile.cut(out).copy_(torch.addcmul(y, rows.D[tile.rows], steps.u))
     shape = inputs.u.shape[:2]
     return out.unflatten(0, shape), starts.unflatten(1, shape)
 
 
 def backward(
-    d_out: Float[Tensor, "b g n d"], starts: Float[Tensor, "m b g s d"], inputs: Inputs
+    d_out: Float[Tensor, "b g n d"],
+    starts: Float[Tensor, "m b g s d"],
+    inputs: Inputs,
+    backwards: Sequence[bool],
 ) -> Inputs:
     """Gradients of `forward`, each in the dtype of its argument, given the states it returned."""
-    rows, shape = _by_rows(inputs, rooms=3), inputs.u.shape[:2]
+    rows, shape = _by_rows(inputs, backwards, rooms=3), inputs.u.shape[:2]
     d_out, starts = d_out.flatten(0, 1), starts.flatten(1, 2)
     whole = (rows.u, rows.dt, rows.B, rows.C)
     u, dt, B, C = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in whole)
@@ -90,6 +98,7 @@ class _Tile:
     """Some rows, and `count` chunks of `length` tokens from chunk `first` on."""
 
     rows: slice
+    step: int  # 1, or -1 where the rows are read backwards
     first: int
     count: int
     length: int
@@ -116,7 +125,7 @@ class _Rows:
     C: Tensor  # [rows, n, s]
     D: Tensor  # [rows, d]
     bias: Tensor  # [rows, d]
-    tiles: list[list[_Tile]]  # in the order of the sequence, per group of rows
+    tiles: list[list[_Tile]]  # in the order in which they are read, per group of rows
     rooms: Tensor  # [rooms, size of the largest room]
 
     def take(self, x: Tensor, tile: _Tile) -> Tensor:
@@ -145,30 +154,59 @@ class _Steps(NamedTuple):
     decay: Tensor  # [t, m, r, s, d]
 
 
-def _by_rows(inputs: Inputs, rooms: int) -> _Rows:
-    (b, g, n, d), s = inputs.u.shape, inputs.A.shape[-1]
+class _Walk(NamedTuple):
+    """States on a way through a tile; `before` and `after` each token share all but one."""
+
+    line: Sequence[Tensor]  # t + 1 of [m, r, s, d], in the order of the walk
+    before: Tensor  # [t, m, r, s, d], in the order of the sequence
+    after: Tensor  # [t, m, r, s, d], in the order of the sequence
+    step: int
+
+
+def _walk(room: Tensor, step: int) -> _Walk:
+    """`step` is 1 from the first token to the last, -1 from the last to the first."""
+    low, high = room[:-1], room[1:]
+    before, after = (low, high) if step == 1 else (high, low)
+    return _Walk(room.unbind(0)[::step], before, after, step)
+
+
+def _by_rows(inputs: Inputs, backwards: Sequence[bool], rooms: int) -> _Rows:
+    (b, _, n, d), s = inputs.u.shape, inputs.A.shape[-1]
     kind = torch.promote_types(inputs.u.dtype, torch.float32)
     u, dt, B, C = (x.flatten(0, 1) for x in (inputs.u, inputs.dt, inputs.B, inputs.C))
     A = inputs.A.to(kind).mT.repeat(b, 1, 1)
     D, bias = (x.to(kind).repeat(b, 1) for x in (inputs.D, inputs.dt_bias))
-    tiles = _tiles(b * g, n, s * d)
-    largest = tiles[0][0]
-    size = (largest.length + 1) * largest.count * A[largest.rows].numel()
+    tiles = _tiles(list(backwards) * b, n, s * d)
+    ends = [tile for row in tiles for tile in (row[0], row[-1])]  # the first chunks are many
+    size = max((tile.length + 1) * tile.count * A[tile.rows].numel() for tile in ends)
     return _Rows(u, dt, A, B, C, D, bias, tiles, A.new_empty((rooms, size)))
 
 
-def _tiles(rows: int, n: int, lane: int) -> list[list[_Tile]]:
+def _tiles(backwards: list[bool], n: int, lane: int) -> list[list[_Tile]]:
     """Per group of rows the tiles of n tokens; a row has `lane` numbers per position."""
-    height = max(1, min(rows, LANES // lane))
-    count = 1 if height * lane >= FEW_LANES else LANES // (height * lane)
     full, rest = divmod(n, CHUNK)
     groups = []
-    for top in range(0, rows, height):
-        part = slice(top, min(top + height, rows))
+    for part, step in _parts(backwards, max(1, LANES // lane)):
+        height = len(range(*part.indices(len(backwards))))
+        count = 1 if height * lane >= FEW_LANES else LANES // (height * lane)
         firsts = range(0, full, count)
-        tiles = [_Tile(part, first, min(count, full - first), CHUNK) for first in firsts]
-        groups.append([*tiles, _Tile(part, full, 1, rest)] if rest else tiles)
+        tiles = [_Tile(part, step, first, min(count, full - first), CHUNK) for first in firsts]
+        last = [_Tile(part, step, full, 1, rest)] if rest else []
+        groups.append((tiles + last)[::step])
     return groups
+
+
+def _parts(backwards: list[bool], height: int) -> Iterator[tuple[slice, int]]:
+    """At most `height` rows of one direction, evenly spaced so that no slice copies; its step."""
+    for back in (False, True):
+        rows = [row for row, one in enumerate(backwards) if one == back]
+        while rows:
+            gap = rows[1] - rows[0] if len(rows) > 1 else 1
+            many = 1
+            while many < min(height, len(rows)) and rows[many] - rows[many - 1] == gap:
+                many += 1
+            yield slice(rows[0], rows[many - 1] + 1, gap), -1 if back else 1
+            rows = rows[many:]
 
 
 def _steps(rows: _Rows, tile: _Tile) -> _Steps:
@@ -180,18 +218,25 @@ def _steps(rows: _Rows, tile: _Tile) -> _Steps:
     return _Steps(u, raw, delta, delta * u, B, C, rate, decay)
 
 
-def _starts(
-    steps: _Steps, line: Sequence[Tensor], decays: Sequence[Tensor], carry: Tensor, order: int
-) -> Tensor:
-    """The state [m, r, s, d] in which each chunk starts, given that of the first, `carry`.
+def _advance(steps: _Steps, states: _Walk, starts: Tensor) -> Tensor:
+    """Turn what enters `after` each step into the state there; chunks are entered at `starts`.
 
-    `line` has room for the states in the order of the scan, which is 1 or -1; from the second on
-    it holds what enters at each step.
+    Returns the state [r, s, d] in which the tile is left.
     """
+    line, decays = states.line, steps.decay.unbind(0)[:: states.step]
+    line[0].copy_(starts)
+    for before, decay, after in zip(line[:-1], decays, line[1:], strict=True):
+        torch.addcmul(after, decay, before, out=after)
+    return line[-1][-1 if states.step == 1 else 0].clone()
+
+
+def _starts(steps: _Steps, states: _Walk, carry: Tensor) -> Tensor:
+    """The state [m, r, s, d] in which each chunk is entered, given that of the tile, `carry`."""
+    line, order = states.line, states.step
     if len(line[0]) == 1:
         return carry[None]
     ends = line[1].clone()
-    for enters, decay in zip(line[2:], decays[1:], strict=True):
+    for enters, decay in zip(line[2:], steps.decay.unbind(0)[::order][1:], strict=True):
         torch.addcmul(enters, decay, ends, out=ends)
     totals = torch.exp2(steps.delta.sum(0)[..., None, :] * steps.rate)
     starts = [carry]
@@ -200,39 +245,28 @@ def _starts(
     return torch.stack(starts[:-1][::order])
 
 
-def _advance(line: Sequence[Tensor], decays: Sequence[Tensor]) -> None:
-    """From the first state of `line` on, add to what enters what is left of the state before."""
-    for before, decay, after in zip(line[:-1], decays, line[1:], strict=True):
-        torch.addcmul(after, decay, before, out=after)
-
-
 def _backward(
     rows: _Rows, tile: _Tile, start: Tensor, d_y: Tensor, carry: Tensor, grads: Inputs
 ) -> Tensor:
     """Write or add the gradients of one tile; returns that of the state in which it starts."""
     steps = _steps(rows, tile)
     u, raw, delta, moved, B, C, _, decay = steps
-    decays = decay.unbind(0)
-    states = rows.room(1, tile)
-    _outer(B, moved, out=states[1:])
-    states[0] = start
-    _advance(states.unbind(0), decays)
+    states = _walk(rows.room(1, tile), tile.step)
+    _outer(B, moved, out=states.after)
+    _advance(steps, states, start)
 
-    # The gradient of each state, as far as it comes from later states.
-    later = rows.room(2, tile)
-    _outer(C, d_y, out=later[:-1]).mul_(decay)
-    line, decays = later.unbind(0)[::-1], decays[::-1]
-    line[0].copy_(_starts(steps, line, decays, carry, -1))
-    _advance(line, decays)
-    carry = line[-1][0].clone()
+    # The gradient of each state, as far as it comes from states read later.
+    later = _walk(rows.room(2, tile), -tile.step)
+    _outer(C, d_y, out=later.after).mul_(decay)
+    carry = _advance(steps, later, _starts(steps, later, carry))
 
-    d_moved = _over_states(B, later[1:]) + d_y * (B * C).sum(-1, keepdim=True)
-    d_B = _over_channels(moved, later[1:]) + C * (moved * d_y).sum(-1, keepdim=True)
+    d_moved = _over_states(B, later.before) + d_y * (B * C).sum(-1, keepdim=True)
+    d_B = _over_channels(moved, later.before) + C * (moved * d_y).sum(-1, keepdim=True)
     tile.cut(grads.B).copy_(d_B)
-    tile.cut(grads.C).copy_(_over_channels(d_y, states[1:]))
+    tile.cut(grads.C).copy_(_over_channels(d_y, states.after))
     tile.cut(grads.u).copy_(torch.addcmul(delta * d_moved, rows.D[tile.rows], d_y))
 
-    d_exponent = states[:-1].mul_(later[:-1])
+    d_exponent = states.before.mul_(later.after)
     d_delta = u * d_moved + torch.mul(d_exponent, rows.A[tile.rows], out=decay).sum(-2)
     d_raw = d_delta * torch.sigmoid(raw)
     tile.cut(grads.dt).copy_(d_raw)

@@ -1,12 +1,18 @@
 """TTT-Linear: a linear inner model that takes one gradient step per mini-batch of tokens."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import Size, Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from segttt.kernels import backend
 from segttt.kernels.ttt_linear import reference
+
+WORTH_SAVING = 8
+"""States are kept for the backward pass where they take at most this many times the room of the
+float32 output. Beyond, which only mini-batches below d / 8 tokens are, it forms them anew."""
 
 
 def ttt_linear(
@@ -20,16 +26,57 @@ def ttt_linear(
     gamma: Tensor,
     beta: Tensor,
     eps: float = 1e-6,
+    *,
+    causal: bool = True,
+    backwards: Collection[bool] | None = None,
 ) -> Tensor:
     """q + LN(q W_i + b_i), where (W_i, b_i) has learned to map k_j to v_j for the tokens j <= i.
 
     q, k, v [b, h, n, d]; lr [b, h, n] inner learning rate of each token; rho [t] position scale,
     t tokens make a mini-batch; W0 [h, d, d] and b0, gamma, beta [h, d] per head. Any n >= 1 and d.
+    Where not `causal`, all tokens of a mini-batch see the state after it, for which rho at its last
+    token counts. Heads for which `backwards` holds read from the last token to the first.
     Returns [b, h, n, d] in the dtype of q; the state is float32, or float64 where q is.
     Source: arXiv 2407.04620, sections 2.4 and 2.5, in the dual form.
     """
-    out, _ = _ttt_linear(q, k, v, lr, rho, W0, b0, gamma, beta, eps)
-    return out
+    tensors = (q, k, v, lr, rho, W0, b0, gamma, beta)
+    keep = _keep(q, rho, any(one.requires_grad for one in tensors))
+    turned = None if backwards is None else list(backwards)
+    return _ttt_linear(*tensors, eps, causal, turned, keep, False)[0]
+
+
+def ttt_linear_losses(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lr: Tensor,
+    rho: Tensor,
+    W0: Tensor,
+    b0: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    eps: float = 1e-6,
+    *,
+    causal: bool = True,
+    backwards: Collection[bool] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`ttt_linear`, and what its inner model has left to learn.
+
+    The losses [b, h, m, 2] are ½‖LN(k W + b) - (v - k)‖² before and after the update of each of the
+    m mini-batches, mean over its tokens, in float32 and without a gradient. Mini-batches are in the
+    order of reading.
+    """
+    tensors = (q, k, v, lr, rho, W0, b0, gamma, beta)
+    keep = _keep(q, rho, any(one.requires_grad for one in tensors))
+    turned = None if backwards is None else list(backwards)
+    out, _, losses = _ttt_linear(*tensors, eps, causal, turned, keep, True)
+    return out, losses.detach()
+
+
+def _keep(q: Tensor, rho: Tensor, differentiable: bool) -> bool:
+    """Whether the states are to be kept for a backward pass."""
+    worth = q.shape[3] + 1 <= WORTH_SAVING * min(q.shape[2], rho.shape[0])
+    return worth and differentiable and torch.is_grad_enabled()
 
 
 @torch.library.custom_op("segttt::ttt_linear", mutates_args=())
@@ -44,11 +91,27 @@ def _ttt_linear(
     gamma: Tensor,
     beta: Tensor,
     eps: float,
-) -> tuple[Tensor, Tensor]:
-    """The output, and the states [m, b, h, d + 1, d] that the backward pass starts from."""
+    causal: bool,
+    backwards: list[bool] | None,
+    keep: bool,
+    measure: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The output, and where asked for the states [m, b, h, d + 1, d] and losses [b, h, m, 2]."""
+    tensors = (q, k, v, lr, rho, W0, b0, gamma, beta)
     with torch.autocast(q.device.type, enabled=False):
-        out, states = reference.forward(q, k, v, lr, rho, W0, b0, gamma, beta, eps)
-    return out.contiguous(), states
+        if backend.chosen(q, "ttt_linear") == "triton":
+            from segttt.kernels.ttt_linear import triton_forward
+
+            return triton_forward.forward(
+                *tensors, eps, causal=causal, backwards=backwards, keep=keep, measure=measure
+            )
+        out, states = reference.forward(*tensors, eps, causal=causal, backwards=backwards)
+        losses = q.new_empty(0, dtype=torch.float32)
+        if measure:
+            losses = reference.losses(
+                states, (q, k, v, lr, rho), gamma, beta, eps, backwards=backwards
+            )
+    return out.contiguous(), states if keep else states.new_empty(0), losses
 
 
 @_ttt_linear.register_fake
@@ -63,11 +126,17 @@ def _(
     gamma: Tensor,
     beta: Tensor,
     eps: float,
-) -> tuple[Tensor, Tensor]:
+    causal: bool,
+    backwards: list[bool] | None,
+    keep: bool,
+    measure: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     b, h, n, d = q.shape
-    shape = (-(-n // min(n, rho.shape[0])), b, h, d + 1, d)
-    state_dtype = torch.promote_types(q.dtype, torch.float32)
-    return q.new_empty(q.shape), q.new_empty(shape, dtype=state_dtype)
+    m = -(-n // min(n, rho.shape[0]))
+    kind = torch.promote_types(q.dtype, torch.float32)
+    states = q.new_empty((m + (not causal), b, h, d + 1, d) if keep else 0, dtype=kind)
+    losses = q.new_empty((b, h, m, 2) if measure else 0, dtype=torch.float32)
+    return q.new_empty(q.shape), states, losses
 
 
 @torch.library.custom_op("segttt::ttt_linear_backward", mutates_args=())
@@ -79,13 +148,26 @@ def _ttt_linear_backward(
     v: Tensor,
     lr: Tensor,
     rho: Tensor,
+    W0: Tensor,
+    b0: Tensor,
     gamma: Tensor,
     beta: Tensor,
     eps: float,
+    causal: bool,
+    backwards: list[bool] | None,
 ) -> list[Tensor]:
     """Gradients of q, k, v, lr, rho, W0, b0, gamma and beta, in the dtype of the states."""
+    sequences, how = (q, k, v, lr, rho), {"causal": causal, "backwards": backwards}
     with torch.autocast(q.device.type, enabled=False):
-        grads = reference.backward(d_out, states, (q, k, v, lr, rho), gamma, beta, eps)
+        if not states.numel():
+            tensors = (*sequences, W0, b0, gamma, beta)
+            _, states, _ = _ttt_linear(*tensors, eps, causal, backwards, True, False)
+        if backend.chosen(q, "ttt_linear") == "triton":
+            from segttt.kernels.ttt_linear import triton_backward
+
+            grads = triton_backward.backward(d_out, states, sequences, gamma, beta, eps, **how)
+        else:
+            grads = reference.backward(d_out, states, sequences, gamma, beta, eps, **how)
     return [grad.contiguous() for grad in grads]
 
 
@@ -98,35 +180,42 @@ def _(
     v: Tensor,
     lr: Tensor,
     rho: Tensor,
+    W0: Tensor,
+    b0: Tensor,
     gamma: Tensor,
     beta: Tensor,
     eps: float,
+    causal: bool,
+    backwards: list[bool] | None,
 ) -> list[Tensor]:
-    h, d = gamma.shape
-    shapes = (q.shape, q.shape, q.shape, lr.shape, rho.shape, (h, d, d), (h, d), (h, d), (h, d))
-    return [states.new_empty(shape) for shape in shapes]
+    inputs = (q, k, v, lr, rho, W0, b0, gamma, beta)
+    return [states.new_empty(one.shape) for one in inputs]
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    *tensors, ctx.eps = inputs
-    q, k, v, lr, rho, _, _, gamma, beta = tensors
-    ctx.save_for_backward(output[1], q, k, v, lr, rho, gamma, beta)
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    *tensors, ctx.eps, ctx.causal, ctx.backwards, _, _ = inputs
+    ctx.save_for_backward(output[1], *tensors)
+    ctx.mark_non_differentiable(*output[1:])
     ctx.dtypes = [tensor.dtype for tensor in tensors]
 
 
-def _backward(ctx: Any, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    grads = _ttt_linear_backward(d_out, *ctx.saved_tensors, ctx.eps)
-    return *(grad.to(dtype) for grad, dtype in zip(grads, ctx.dtypes, strict=True)), None
+def _backward(ctx: Any, d_out: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    grads = _ttt_linear_backward(d_out, *ctx.saved_tensors, ctx.eps, ctx.causal, ctx.backwards)
+    cast = (grad.to(dtype) for grad, dtype in zip(grads, ctx.dtypes, strict=True))
+    return *cast, None, None, None, None, None
 
 
 _ttt_linear.register_autograd(_backward, setup_context=_save)
 
 
 @register_flop_formula(torch.ops.segttt.ttt_linear)
-def _flops(q: Size, k: Size, v: Size, lr: Size, rho: Size, *_, **__) -> int:
+def _flops(
+    q: Size, k: Size, v: Size, lr: Size, rho: Size, *others: Any, out_shape: Any = None
+) -> int:
     """The products of `reference.forward`; a multiplication and an addition are two operations."""
     b, h, n, d = q
-    return b * h * n * (6 * d * d + 4 * min(n, rho[0]) * d)
+    seen = min(n, rho[0]) if others[5] else 0
+    return b * h * n * (6 * d * d + 4 * seen * d)
 
 
 @register_flop_formula(torch.ops.segttt.ttt_linear_backward)
@@ -138,9 +227,10 @@ def _flops_backward(
     v: Size,
     lr: Size,
     rho: Size,
-    *_,
-    **__,
+    *others: Any,
+    out_shape: Any = None,
 ) -> int:
     """The products of `reference.backward`, which forms those of the forward pass anew."""
     b, h, n, d = q
-    return b * h * n * (18 * d * d + 12 * min(n, rho[0]) * d)
+    seen = min(n, rho[0]) if others[5] else 0
+    return b * h * n * (18 * d * d + 12 * seen * d)

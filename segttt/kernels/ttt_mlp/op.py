@@ -1,5 +1,6 @@
 """TTT-MLP: an inner model of two layers that takes one gradient step per mini-batch of tokens."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -7,6 +8,12 @@ from torch import Size, Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from segttt.kernels.ttt_mlp import reference
+from segttt.kernels.ttt_mlp.choice import by_triton
+
+WORTH_SAVING = 10
+"""States are kept for the backward pass where they take at most this many times the room of the
+float32 output: 8.1 at d = t = 64, 4.1 at d = 32. Beyond, in small mini-batches, it forms them anew,
+which is a fifth of its work."""
 
 
 def ttt_mlp(
@@ -22,17 +29,62 @@ def ttt_mlp(
     gamma: Tensor,
     beta: Tensor,
     eps: float = 1e-6,
+    *,
+    causal: bool = True,
+    backwards: Collection[bool] | None = None,
 ) -> Tensor:
     """q + LN(f_i(q)), f(z) = gelu(z W1 + b1) W2 + b2, where f_i has learned k_j -> v_j for j <= i.
 
     q, k, v [b, h, n, d]; lr [b, h, n] inner learning rate of each token; rho [t] position scale,
     t tokens make a mini-batch; W1 [h, d, w], b1 [h, w], W2 [h, w, d] and b2, gamma, beta [h, d] per
     head, w = 4 d in the paper. Any n >= 1, d and w; gelu in its tanh form.
+    Where not `causal`, all tokens of a mini-batch see the state after it, for which rho at its last
+    token counts. Heads for which `backwards` holds read from the last token to the first.
     Returns [b, h, n, d] in the dtype of q; the state is float32, or float64 where q is.
     Source: arXiv 2407.04620, sections 2.4 to 2.7, in the dual form.
     """
-    out, _, _ = _ttt_mlp(q, k, v, lr, rho, W1, b1, W2, b2, gamma, beta, eps)
-    return out
+    tensors = (q, k, v, lr, rho, W1, b1, W2, b2, gamma, beta)
+    keep = _keep(q, rho, W1, any(one.requires_grad for one in tensors))
+    turned = None if backwards is None else list(backwards)
+    return _ttt_mlp(*tensors, eps, causal, turned, keep, False)[0]
+
+
+def ttt_mlp_losses(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lr: Tensor,
+    rho: Tensor,
+    W1: Tensor,
+    b1: Tensor,
+    W2: Tensor,
+    b2: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    eps: float = 1e-6,
+    *,
+    causal: bool = True,
+    backwards: Collection[bool] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`ttt_mlp`, and what its inner model has left to learn.
+
+    The losses [b, h, m, 2] are ½‖LN(f(k)) - (v - k)‖² before and after the update of each of the m
+    mini-batches, mean over its tokens, in float32 and without a gradient. Mini-batches are in the
+    order of reading.
+    """
+    tensors = (q, k, v, lr, rho, W1, b1, W2, b2, gamma, beta)
+    keep = _keep(q, rho, W1, any(one.requires_grad for one in tensors))
+    turned = None if backwards is None else list(backwards)
+    out, _, _, losses = _ttt_mlp(*tensors, eps, causal, turned, keep, True)
+    return out, losses.detach()
+
+
+def _keep(q: Tensor, rho: Tensor, W1: Tensor, differentiable: bool) -> bool:
+    """Whether the states are to be kept for a backward pass."""
+    d, wide = W1.shape[1:]
+    room = 2 * d * wide + d + wide
+    worth = room <= WORTH_SAVING * min(q.shape[2], rho.shape[0]) * d
+    return worth and differentiable and torch.is_grad_enabled()
 
 
 @torch.library.custom_op("segttt::ttt_mlp", mutates_args=())
@@ -49,11 +101,33 @@ def _ttt_mlp(
     gamma: Tensor,
     beta: Tensor,
     eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The output, and the states [m, b, h, d + 1, w] and [m, b, h, w + 1, d] for backward."""
+    causal: bool,
+    backwards: list[bool] | None,
+    keep: bool,
+    measure: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The output, and where asked for the states and the losses [b, h, m, 2].
+
+    The states are [m, b, h, d + 1, w] and [m, b, h, w + 1, d], one more each where not causal.
+    """
+    sequences, inner, norm = (q, k, v, lr, rho), (W1, b1, W2, b2), (gamma, beta)
     with torch.autocast(q.device.type, enabled=False):
-        out, first, second = reference.forward(q, k, v, lr, rho, W1, b1, W2, b2, gamma, beta, eps)
-    return out.contiguous(), first, second
+        if by_triton(q, rho):
+            from segttt.kernels.ttt_mlp import triton_launch
+
+            return triton_launch.forward(
+                sequences, inner, norm, eps, causal, backwards, keep=keep, measure=measure
+            )
+        how = {"causal": causal, "backwards": backwards}
+        out, *states = reference.forward(
+            *sequences, *inner, *norm, eps, **how, keep=keep or measure
+        )
+        losses = q.new_empty(0, dtype=torch.float32)
+        if measure:
+            first, second = states
+            losses = reference.losses((first, second), sequences, *norm, eps, backwards=backwards)
+    first, second = states if keep else (one.new_empty(0) for one in states)
+    return out.contiguous(), first, second, losses
 
 
 @_ttt_mlp.register_fake
@@ -70,12 +144,18 @@ def _(
     gamma: Tensor,
     beta: Tensor,
     eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+    causal: bool,
+    backwards: list[bool] | None,
+    keep: bool,
+    measure: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     b, h, n, d = q.shape
     m, wide = -(-n // min(n, rho.shape[0])), b1.shape[1]
-    kind = torch.promote_types(q.dtype, torch.float32)
-    first = q.new_empty((m, b, h, d + 1, wide), dtype=kind)
-    return q.new_empty(q.shape), first, q.new_empty((m, b, h, wide + 1, d), dtype=kind)
+    starts, kind = m + (not causal), torch.promote_types(q.dtype, torch.float32)
+    first = q.new_empty((starts, b, h, d + 1, wide) if keep else 0, dtype=kind)
+    second = q.new_empty((starts, b, h, wide + 1, d) if keep else 0, dtype=kind)
+    losses = q.new_empty((b, h, m, 2) if measure else 0, dtype=torch.float32)
+    return q.new_empty(q.shape), first, second, losses
 
 
 @torch.library.custom_op("segttt::ttt_mlp_backward", mutates_args=())
@@ -88,13 +168,32 @@ def _ttt_mlp_backward(
     v: Tensor,
     lr: Tensor,
     rho: Tensor,
+    W1: Tensor,
+    b1: Tensor,
+    W2: Tensor,
+    b2: Tensor,
     gamma: Tensor,
     beta: Tensor,
     eps: float,
+    causal: bool,
+    backwards: list[bool] | None,
 ) -> list[Tensor]:
     """Gradients of the arguments q to beta of `ttt_mlp`, in the dtype of the states."""
+    sequences, inner, norm = (q, k, v, lr, rho), (W1, b1, W2, b2), (gamma, beta)
     with torch.autocast(q.device.type, enabled=False):
-        grads = reference.backward(d_out, (first, second), (q, k, v, lr, rho), gamma, beta, eps)
+        if not first.numel():
+            _, first, second, _ = _ttt_mlp(
+                *sequences, *inner, *norm, eps, causal, backwards, True, False
+            )
+        states = first, second
+        if by_triton(q, rho):
+            from segttt.kernels.ttt_mlp import triton_launch
+
+            grads = triton_launch.backward(d_out, states, sequences, norm, eps, causal, backwards)
+        else:
+            grads = reference.backward(
+                d_out, states, sequences, *norm, eps, causal=causal, backwards=backwards
+            )
     return [grad.contiguous() for grad in grads]
 
 
@@ -108,42 +207,50 @@ def _(
     v: Tensor,
     lr: Tensor,
     rho: Tensor,
+    W1: Tensor,
+    b1: Tensor,
+    W2: Tensor,
+    b2: Tensor,
     gamma: Tensor,
     beta: Tensor,
     eps: float,
+    causal: bool,
+    backwards: list[bool] | None,
 ) -> list[Tensor]:
-    (h, d), wide = gamma.shape, first.shape[-1]
-    sequences = (q.shape, q.shape, q.shape, lr.shape, rho.shape)
-    inner = ((h, d, wide), (h, wide), (h, wide, d), (h, d))
-    return [first.new_empty(shape) for shape in (*sequences, *inner, (h, d), (h, d))]
+    inputs = (q, k, v, lr, rho, W1, b1, W2, b2, gamma, beta)
+    return [first.new_empty(one.shape) for one in inputs]
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    *tensors, ctx.eps = inputs
-    q, k, v, lr, rho, *_, gamma, beta = tensors
-    ctx.save_for_backward(*output[1:], q, k, v, lr, rho, gamma, beta)
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, ctx.eps, ctx.causal, ctx.backwards, _, _ = inputs
+    ctx.save_for_backward(*output[1:3], *tensors)
+    ctx.mark_non_differentiable(*output[1:])
     ctx.dtypes = [tensor.dtype for tensor in tensors]
 
 
 def _backward(ctx: Any, d_out: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    grads = _ttt_mlp_backward(d_out, *ctx.saved_tensors, ctx.eps)
-    return *(grad.to(dtype) for grad, dtype in zip(grads, ctx.dtypes, strict=True)), None
+    grads = _ttt_mlp_backward(d_out, *ctx.saved_tensors, ctx.eps, ctx.causal, ctx.backwards)
+    cast = (grad.to(dtype) for grad, dtype in zip(grads, ctx.dtypes, strict=True))
+    return *cast, None, None, None, None, None
 
 
 _ttt_mlp.register_autograd(_backward, setup_context=_save)
 
 
 @register_flop_formula(torch.ops.segttt.ttt_mlp)
-def _flops(q: Size, k: Size, v: Size, lr: Size, rho: Size, W1: Size, *_, **__) -> int:
+def _flops(q: Size, k: Size, v: Size, lr: Size, rho: Size, W1: Size, *others: Any, **_: Any) -> int:
     """The products of `reference.forward`; a multiplication and an addition are two operations."""
-    (b, h, n, d), wide = q, W1[2]
-    return b * h * n * (14 * d * wide + 4 * min(n, rho[0]) * (d + wide))
+    (b, h, n, d), wide, causal = q, W1[2], others[6]
+    seen = min(n, rho[0]) if causal else 0
+    return b * h * n * (14 * d * wide + 4 * seen * (d + wide))
 
 
 @register_flop_formula(torch.ops.segttt.ttt_mlp_backward)
 def _flops_backward(
-    d_out: Size, first: Size, second: Size, q: Size, k: Size, v: Size, lr: Size, rho: Size, *_, **__
+    d_out: Size, first: Size, second: Size, q: Size, k: Size, v: Size, *others: Any, **_: Any
 ) -> int:
     """The products of `reference.backward`, which forms those of the forward pass anew."""
-    (b, h, n, d), wide = q, first[-1]
-    return b * h * n * (38 * d * wide + 12 * min(n, rho[0]) * (d + wide))
+    rho, W1, causal = others[1], others[2], others[9]
+    (b, h, n, d), wide = q, W1[2]
+    seen = min(n, rho[0]) if causal else 0
+    return b * h * n * (38 * d * wide + 12 * seen * (d + wide))

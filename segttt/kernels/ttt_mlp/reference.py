@@ -5,7 +5,8 @@ behind queries, keys and features, the state is S1 = [W1; b1] and S2 = [W2; b2].
 this file has the mathematics.
 """
 
-from math import pi, sqrt
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -13,12 +14,35 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from segttt.kernels.chunks import Chunks, cut, join, split, step_backward
-from segttt.kernels.inner_loss import InnerLoss, inner_loss, normalise, project, slope_backward
+from segttt.kernels.chunks import (
+    Chunks,
+    cut,
+    join,
+    mean_over_tokens,
+    split,
+    step_backward,
+    turn,
+)
+from segttt.kernels.ttt_mlp.passes import (
+    Asked,
+    Chained,
+    Inner,
+    Norm,
+    States,
+    Taught,
+    answers,
+    answers_backward,
+    chain,
+    inner_pass,
+)
 
-# gelu(z) ≈ z (1 + tanh(RATE (z + CUBIC z³))) / 2, arXiv 1606.08415.
-RATE = sqrt(2 / pi)
-CUBIC = 0.044715
+# Numbers in one t x w matrix over all mini-batches of a group: 4 MB in float32. About twenty of
+# them live at once in a backward pass, so larger groups leave the cache: 16 times as large takes
+# 1.5 times as long at 6,720 tokens (measured).
+GROUP_NUMBERS = 2**20
+
+Sequences = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""q, k, v, lr and rho."""
 
 
 class Gradients(NamedTuple):
@@ -37,50 +61,16 @@ class Gradients(NamedTuple):
     beta: Tensor
 
 
-class _Inner(NamedTuple):
-    """The inner model at the keys, and the slopes of its loss in both linear layers' outputs."""
-
-    before: Tensor  # Z1
-    steepness: Tensor  # gelu'(Z1)
-    features: Tensor  # X = [gelu(Z1), 1]
-    returned: Tensor  # H = G2 W2ᵀ
-    slope: Tensor  # G1 = H ∘ gelu'(Z1)
-
-
-class _Outer(NamedTuple):
-    """The learned models at the queries."""
-
-    similarity: Tensor  # Q Kᵀ
-    mixing: Tensor  # M1
-    steepness: Tensor  # gelu'(Z̄1)
-    features: Tensor  # X̄ = [gelu(Z̄1), 1]
-    feature_similarity: Tensor  # X̄ Xᵀ
-    feature_mixing: Tensor  # M2
-    normed: Tensor  # of Z̄2
-    rstd: Tensor
-
-
-class _Asked(NamedTuple):
-    """Gradients that the outputs alone ask for."""
+class _Part(NamedTuple):
+    """Gradients of a group of mini-batches, still cut; of rho, gamma and beta the sum, [1, ...]."""
 
     queries: Tensor
     keys: Tensor
-    features: Tensor  # X
-    step: Tensor
-    slope: Tensor  # G1
-    last_slope: Tensor  # G2
-    first: Tensor  # S1
-    second: Tensor  # S2
-
-
-class _Chained(NamedTuple):
-    """Gradients of the initial states, and for all mini-batches what the later states ask for."""
-
-    first: Tensor  # S1 before the first mini-batch
-    second: Tensor  # S2 before the first mini-batch
-    keys: Tensor
-    error: Tensor  # gamma * error
-    last_step: Tensor
+    targets: Tensor
+    lr: Tensor
+    rho: Tensor
+    gamma: Tensor
+    beta: Tensor
 
 
 def forward(
@@ -96,199 +86,185 @@ def forward(
     gamma: Float[Tensor, "h d"],
     beta: Float[Tensor, "h d"],
     eps: float,
+    *,
+    causal: bool = True,
+    backwards: list[bool] | None = None,
+    keep: bool = True,
 ) -> tuple[
     Float[Tensor, "b h n d"], Float[Tensor, "m b h rows wide"], Float[Tensor, "m b h more d"]
 ]:
     """q + LN(f_i(q)) for each token i, and the states [W1; b1], [W2; b2] before each mini-batch.
 
-    The states are float32, or float64 where q is. Source: arXiv 2407.04620, sections 2.4 to 2.7.
+    Where not `causal`, the states after the last mini-batch are there as well; without `keep`, none
+    are. They are float32, or float64 where q is. Source: arXiv 2407.04620, sections 2.4 to 2.7.
     """
     kind = torch.promote_types(q.dtype, torch.float32)
-    chunks = cut(q.to(kind), k.to(kind), v.to(kind), lr.to(kind), rho.to(kind))
-    scale, shift = gamma.to(kind)[:, None], beta.to(kind)[:, None]
-    first = torch.cat([W1, b1[:, None]], 1).to(kind).expand(q.shape[0], -1, -1, -1)
-    second = torch.cat([W2, b2[:, None]], 1).to(kind).expand(q.shape[0], -1, -1, -1)
-    states, passes = [], []
-    for keys, targets, rate in zip(chunks.keys, chunks.targets, chunks.last_step, strict=True):
-        inner, loss = _inner(keys, targets, (first, second), scale, shift, eps)
-        states.append((first, second))
-        passes.append((inner.features, inner.slope, loss.slope))
-        first = first - (rate * keys).mT @ inner.slope
-        second = second - (rate * inner.features).mT @ loss.slope
-    firsts, seconds = map(torch.stack, zip(*states, strict=True))
-    features, slope, last_slope = map(torch.stack, zip(*passes, strict=True))
-    outer = _outer(chunks, (firsts, seconds), features, slope, last_slope, eps)
-    out = chunks.queries[..., :-1] + scale * outer.normed + shift
-    return join(out, q.shape[2]).to(q.dtype), firsts, seconds
+    chunks, norm = _prepared((q, k, v, lr, rho), gamma, beta, eps, backwards, kind)
+    room = len(chunks.lr) if keep else _together(chunks, b1.shape[1])
+    states = _room(W1, b1, room + 1, len(q), kind), _room(W2, b2, room + 1, len(q), kind)
+    outs = []
+    for run, part in _groups(chunks, b1.shape[1]):
+        start, end = (run.start, run.stop) if keep else (0, len(part.lr))
+        here = states[0][start : end + 1], states[1][start : end + 1]
+        taught = _learn(part, here, norm, causal)
+        normed = answers(part, _seen(here, causal), taught, eps)
+        outs.append(part.queries[..., :-1] + norm.scale * normed + norm.shift)
+        if not keep:
+            states[0][0], states[1][0] = here[0][-1], here[1][-1]
+    out = turn(join(torch.cat(outs), q.shape[2]), backwards).to(q.dtype)
+    stop = len(chunks.lr) + (not causal) if keep else 0
+    return out, states[0][:stop], states[1][:stop]
+
+
+def losses(
+    states: States,
+    sequences: Sequences,
+    gamma: Float[Tensor, "h d"],
+    beta: Float[Tensor, "h d"],
+    eps: float,
+    *,
+    backwards: list[bool] | None = None,
+) -> Float[Tensor, "b h m 2"]:
+    """The inner loss of each mini-batch, mean over its tokens, before and after its update."""
+    kind = states[0].dtype
+    chunks, norm = _prepared(sequences, gamma, beta, eps, backwards, kind)
+    found = []
+    for run, part in _groups(chunks, states[0].shape[-1]):
+        first, second = (one[run.start : run.stop] for one in states)
+        inner = inner_pass(part.keys, part.targets, (first, second), norm)
+        rate = part.last_step
+        ends = (
+            first - (rate * part.keys).mT @ inner.slope,
+            second - (rate * inner.features).mT @ inner.loss.slope,
+        )
+        after = inner_pass(part.keys, part.targets, ends, norm)
+        pair = [mean_over_tokens(one.loss.value, part) for one in (inner, after)]
+        found.append(torch.stack(pair, -1))
+    return torch.cat(found, 2).float()
 
 
 def backward(
     d_out: Float[Tensor, "b h n d"],
-    states: tuple[Float[Tensor, "m b h rows wide"], Float[Tensor, "m b h more d"]],
-    sequences: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    states: States,
+    sequences: Sequences,
     gamma: Float[Tensor, "h d"],
     beta: Float[Tensor, "h d"],
     eps: float,
+    *,
+    causal: bool = True,
+    backwards: list[bool] | None = None,
 ) -> Gradients:
     """Gradients of `forward`, given its `states` and its first five arguments, `sequences`.
 
-    Only `_chain` runs mini-batch by mini-batch; the rest is done for all of them at once.
+    Only `chain` runs mini-batch by mini-batch; the rest is done for many of them at once.
     """
     kind, length = states[0].dtype, d_out.shape[2]
-    chunks = cut(*(tensor.to(kind) for tensor in sequences))
-    scale, shift = gamma.to(kind)[:, None], beta.to(kind)[:, None]
-    d_outs = split(d_out.to(kind), len(chunks.rho))
-    inner, loss = _inner(chunks.keys, chunks.targets, states, scale, shift, eps)
-    outer = _outer(chunks, states, inner.features, inner.slope, loss.slope, eps)
-    asked = _outer_backward(chunks, states, inner, loss, outer, d_outs * scale)
-    chained = _chain(chunks, states, inner, loss, scale, asked)
-    d_lr, d_rho = step_backward(chunks, asked.step, chained.last_step)
-    d_target = -scale * chained.error
-    d_gamma = d_outs * outer.normed + loss.error * chained.error - loss.normed * d_target
+    chunks, norm = _prepared(sequences, gamma, beta, eps, backwards, kind)
+    d_outs = split(turn(d_out.to(kind), backwards), len(chunks.rho))
+    d_states = torch.zeros_like(states[0][0]), torch.zeros_like(states[1][0])
+    parts: list[_Part] = []
+    for run, part in reversed(list(_groups(chunks, states[0].shape[-1]))):
+        stop = run.stop + (not causal)
+        here = states[0][run.start : stop], states[1][run.start : stop]
+        starts = here[0][: len(part.lr)], here[1][: len(part.lr)]
+        inner = inner_pass(part.keys, part.targets, starts, norm)
+        seen, taught = (here, inner.taught) if causal else (_seen(here, causal), None)
+        asked = answers_backward(part, seen, taught, d_outs[run] * norm.scale, eps)
+        chained = chain(part, starts, inner, norm, asked, d_states)
+        d_states = chained.states
+        parts.insert(0, _part(part, inner, norm, asked, chained, d_outs[run]))
+    queries, keys, targets, d_lr, d_rho, d_gamma, d_beta = (
+        torch.cat(one) for one in zip(*parts, strict=True)
+    )
+    d_target = join(targets, length)
     return Gradients(
-        q=d_out + join(asked.queries[..., :-1], length),
-        k=join((asked.keys + chained.keys)[..., :-1] - d_target, length),
-        v=join(d_target, length),
-        lr=join(d_lr[..., None], length).squeeze(-1),
-        rho=F.pad(d_rho, (0, len(sequences[4]) - len(d_rho))),
-        W1=chained.first[..., :-1, :].sum(0),
-        b1=chained.first[..., -1, :].sum(0),
-        W2=chained.second[..., :-1, :].sum(0),
-        b2=chained.second[..., -1, :].sum(0),
-        gamma=d_gamma.sum((0, 1, 3)),
-        beta=(d_outs - d_target).sum((0, 1, 3)),
+        q=d_out + turn(join(queries, length), backwards),
+        k=turn(join(keys, length) - d_target, backwards),
+        v=turn(d_target, backwards),
+        lr=turn(join(d_lr[..., None], length).squeeze(-1), backwards),
+        rho=F.pad(d_rho.sum(0), (0, len(sequences[4]) - len(chunks.rho))),
+        W1=d_states[0][..., :-1, :].sum(0),
+        b1=d_states[0][..., -1, :].sum(0),
+        W2=d_states[1][..., :-1, :].sum(0),
+        b2=d_states[1][..., -1, :].sum(0),
+        gamma=d_gamma.sum(0),
+        beta=d_beta.sum(0),
     )
 
 
-def _inner(
-    keys: Tensor,
-    targets: Tensor,
-    states: tuple[Tensor, Tensor],
-    scale: Tensor,
-    shift: Tensor,
+def _prepared(
+    sequences: Sequences,
+    gamma: Tensor,
+    beta: Tensor,
     eps: float,
-) -> tuple[_Inner, InnerLoss]:
-    """The inner model's pass over the keys, and back to its first layer."""
-    first, second = states
-    before = keys @ first
-    value, steepness = _gelu(before)
-    features = F.pad(value, (0, 1), value=1.0)
-    loss = inner_loss(features @ second, targets, scale, shift, eps)
-    returned = loss.slope @ second[..., :-1, :].mT
-    return _Inner(before, steepness, features, returned, returned * steepness), loss
+    backwards: list[bool] | None,
+    kind: torch.dtype,
+) -> tuple[Chunks, Norm]:
+    q, k, v, lr = (turn(one.to(kind), backwards) for one in sequences[:4])
+    chunks = cut(q, k, v, lr, sequences[4].to(kind))
+    return chunks, Norm(gamma.to(kind)[:, None], beta.to(kind)[:, None], eps)
 
 
-def _outer(
-    chunks: Chunks,
-    states: tuple[Tensor, Tensor],
-    features: Tensor,
-    slope: Tensor,
-    last_slope: Tensor,
-    eps: float,
-) -> _Outer:
-    """The pass of all queries, each through the model as learned until its token."""
-    first, second = states
-    step = chunks.step
-    similarity = chunks.queries @ chunks.keys.mT
-    mixing = step * similarity
-    value, steepness = _gelu(chunks.queries @ first - mixing @ slope)
-    outer_features = F.pad(value, (0, 1), value=1.0)
-    feature_similarity = outer_features @ features.mT
-    feature_mixing = step * feature_similarity
-    normed, rstd = normalise(outer_features @ second - feature_mixing @ last_slope, eps)
-    return _Outer(
-        similarity,
-        mixing,
-        steepness,
-        outer_features,
-        feature_similarity,
-        feature_mixing,
-        normed,
-        rstd,
+def _room(W: Tensor, b: Tensor, room: int, samples: int, kind: torch.dtype) -> Tensor:
+    """States [room, b, h, rows, columns], of which the first is [W; b]."""
+    initial = torch.cat([W, b[:, None]], 1).to(kind)
+    states = initial.new_empty(room, samples, *initial.shape)
+    states[0] = initial
+    return states
+
+
+def _together(chunks: Chunks, wide: int) -> int:
+    """How many mini-batches make a group."""
+    m, b, h, t = chunks.lr.shape
+    return min(m, max(1, GROUP_NUMBERS // (b * h * t * max(t, wide))))
+
+
+def _groups(chunks: Chunks, wide: int) -> Iterator[tuple[slice, Chunks]]:
+    """Runs of mini-batches, first to last."""
+    m, size = len(chunks.lr), _together(chunks, wide)
+    for start in range(0, m, size):
+        run = slice(start, min(start + size, m))
+        names = ("queries", "keys", "targets", "lr", "last")
+        yield run, replace(chunks, **{name: getattr(chunks, name)[run] for name in names})
+
+
+def _seen(states: States, causal: bool) -> States:
+    """Of the states around each mini-batch, those that the answers start from."""
+    own = slice(0, -1) if causal else slice(1, None)
+    return states[0][own], states[1][own]
+
+
+def _learn(part: Chunks, states: States, norm: Norm, causal: bool) -> Taught | None:
+    """Fill in the states after the first one; where causal, what the tokens taught."""
+    taught = []
+    for index, rate in enumerate(part.last_step):
+        keys, start = part.keys[index], (states[0][index], states[1][index])
+        one = inner_pass(keys, part.targets[index], start, norm).taught
+        states[0][index + 1] = start[0] - (rate * keys).mT @ one.slope
+        states[1][index + 1] = start[1] - (rate * one.features).mT @ one.last_slope
+        if causal:
+            taught.append(one)
+    if not causal:
+        return None
+    features, slope, last_slope = map(torch.stack, zip(*taught, strict=True))
+    return Taught(features, slope, last_slope)
+
+
+def _part(
+    part: Chunks, inner: Inner, norm: Norm, asked: Asked, chained: Chained, d_outs: Tensor
+) -> _Part:
+    d_lr, d_rho = step_backward(part, asked.step, chained.last_step)
+    d_target = -norm.scale * chained.error
+    d_gamma = (
+        d_outs * asked.normed + inner.loss.error * chained.error - inner.loss.normed * d_target
     )
-
-
-def _outer_backward(
-    chunks: Chunks,
-    states: tuple[Tensor, Tensor],
-    inner: _Inner,
-    loss: InnerLoss,
-    outer: _Outer,
-    d_normed: Tensor,
-) -> _Asked:
-    """The backward pass of `_outer`, from the gradient of its norm."""
-    first, second = states
-    step = chunks.step
-    d_after = outer.rstd * project(d_normed, outer.normed)
-    d_feature_mixing = -(d_after @ loss.slope.mT)
-    d_feature_similarity = d_feature_mixing * step
-    d_features = d_after @ second.mT + d_feature_similarity @ inner.features
-    d_hidden = d_features[..., :-1] * outer.steepness
-    d_mixing = -(d_hidden @ inner.slope.mT)
-    d_similarity = d_mixing * step
-    d_step = d_mixing * outer.similarity + d_feature_mixing * outer.feature_similarity
-    return _Asked(
-        queries=d_hidden @ first.mT + d_similarity @ chunks.keys,
-        keys=d_similarity.mT @ chunks.queries,
-        features=d_feature_similarity.mT @ outer.features,
-        step=d_step.tril(),
-        slope=-(outer.mixing.mT @ d_hidden),
-        last_slope=-(outer.feature_mixing.mT @ d_after),
-        first=chunks.queries.mT @ d_hidden,
-        second=outer.features.mT @ d_after,
+    keys = chained.keys if asked.keys is None else asked.keys + chained.keys
+    return _Part(
+        queries=asked.queries[..., :-1],
+        keys=keys[..., :-1],
+        targets=d_target,
+        lr=d_lr,
+        rho=d_rho[None],
+        gamma=d_gamma.sum((0, 1, 3))[None],
+        beta=(d_outs - d_target).sum((0, 1, 3))[None],
     )
-
-
-def _chain(
-    chunks: Chunks,
-    states: tuple[Tensor, Tensor],
-    inner: _Inner,
-    loss: InnerLoss,
-    scale: Tensor,
-    asked: _Asked,
-) -> _Chained:
-    """Walk back through the states, from what the outputs alone ask of them."""
-    d_keys, d_errors, d_last_steps = [], [], []
-    d_first, d_second = torch.zeros_like(asked.first[-1]), torch.zeros_like(asked.second[-1])
-    last_step, bend = chunks.last_step, inner.returned * _gelu_curvature(inner.before)
-    for index in reversed(range(len(last_step))):
-        keys, features, rate = chunks.keys[index], inner.features[index], last_step[index]
-        first, second = states[0][index], states[1][index]
-        slope, last_slope = inner.slope[index], loss.slope[index]
-        pull, last_pull = keys @ d_first, features @ d_second
-        d_slope = asked.slope[index] - rate * pull
-        d_returned = d_slope * inner.steepness[index]
-        d_last_slope = asked.last_slope[index] - rate * last_pull + d_returned @ second[..., :-1, :]
-        at = InnerLoss(*(part[index] for part in loss))
-        d_error, d_after = slope_backward(at, scale, d_last_slope)
-        d_features = asked.features[index] - rate * (last_slope @ d_second.mT) + d_after @ second.mT
-        d_before = d_slope * bend[index] + d_features[..., :-1] * inner.steepness[index]
-        d_keys.append(d_before @ first.mT - rate * (slope @ d_first.mT))
-        d_errors.append(d_error)
-        d_last_steps.append(-(pull * slope).sum(-1) - (last_pull * last_slope).sum(-1))
-        d_first = d_first + asked.first[index] + keys.mT @ d_before
-        d_weight = F.pad(d_returned.mT @ last_slope, (0, 0, 0, 1))
-        d_second = d_second + asked.second[index] + features.mT @ d_after + d_weight
-    forwards = (torch.stack(one[::-1]) for one in (d_keys, d_errors, d_last_steps))
-    return _Chained(d_first, d_second, *forwards)
-
-
-def _gelu(z: Tensor) -> tuple[Tensor, Tensor]:
-    """gelu(z) in its tanh form, and gelu'(z)."""
-    bent, bent_slope = _bent(z)
-    half = 0.5 * (1 + bent)
-    return z * half, half + 0.5 * z * bent_slope
-
-
-def _gelu_curvature(z: Tensor) -> Tensor:
-    """gelu''(z)."""
-    bent, bent_slope = _bent(z)
-    inner_slope = RATE * (1 + 3 * CUBIC * z**2)
-    bent_curvature = (1 - bent**2) * 6 * RATE * CUBIC * z - 2 * bent * bent_slope * inner_slope
-    return bent_slope + 0.5 * z * bent_curvature
-
-
-def _bent(z: Tensor) -> tuple[Tensor, Tensor]:
-    """The tanh in gelu(z), and its slope, which must be 0 before it meets a large factor."""
-    bent = torch.tanh(RATE * (z + CUBIC * z**3))
-    return bent, (1 - bent**2) * RATE * (1 + 3 * CUBIC * z**2)

@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from segttt.errors import UsageError
 from segttt.kernels.selective_scan import cpu, reference
 from segttt.kernels.selective_scan.op import selective_scan
 
 NAMES = cpu.Inputs._fields
+PLAIN: dict = {"backwards": None, "merge": "none", "z": None}
+GATED: dict = {"backwards": [False, True], "merge": "mean"}
 LENGTHS = [1, 2, 63, 64, 65, 150, 1025]
 
 
@@ -24,10 +27,57 @@ def test_output_and_every_gradient_equal_the_definition(draw, n: int, d: int, s:
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: n + m)
 
 
+@pytest.mark.parametrize("merge", ["none", "sum", "mean"])
+@pytest.mark.parametrize("backwards", [None, [False, True], [True, True]])
+@pytest.mark.parametrize("gated", [False, True])
+def test_directions_merge_and_gate_equal_the_definition(draw, merge, backwards, gated):
+    inputs = draw(150)
+    z = torch.randn(2, 150, 5, dtype=torch.float64, requires_grad=True) * 3
+    how = {"backwards": backwards, "merge": merge, "z": z if gated else None}
+    if gated and merge == "none":
+        with pytest.raises(UsageError, match="merge"):
+            selective_scan(*inputs, **how)
+        return
+    out, truth = selective_scan(*inputs, **how), reference.selective_scan(*inputs, **how)
+    torch.testing.assert_close(out, truth, rtol=1e-11, atol=1e-11)
+    d_out, asked = torch.randn_like(out), [*inputs, z] if gated else inputs
+    ours = torch.autograd.grad(out, asked, d_out)
+    truths = torch.autograd.grad(truth, asked, d_out)
+    for one, other in zip(ours, truths, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_merges_in_float32(draw, dtype):
+    """Sums and the gate's product are rounded once; its gradient knows the rounded merged scans."""
+    inputs = [x.detach().to(dtype).requires_grad_() for x in draw(70)]
+    z = torch.randn(2, 70, 5).to(dtype).requires_grad_()
+    exact = [x.detach().double().requires_grad_() for x in (*inputs, z)]
+    out = selective_scan(*inputs, **GATED, z=z)
+    truth = reference.selective_scan(*exact[:7], **GATED, z=exact[7])
+    eps = torch.finfo(dtype).eps
+    assert out.dtype == dtype
+    torch.testing.assert_close(out.double(), truth, rtol=eps, atol=1e-5)
+    ours = torch.autograd.grad(out, [*inputs, z], torch.ones_like(out))
+    truths = torch.autograd.grad(truth, exact, torch.ones_like(truth))
+    for one, other in zip(ours, truths, strict=True):
+        assert one.dtype == dtype
+        assert (one.double() - other).abs().max() <= eps * other.abs().max()
+
+
+def test_directions_are_as_many_as_scans(draw):
+    with pytest.raises(UsageError, match="3 entries for 2 scans"):
+        selective_scan(*draw(5), backwards=[True, False, True])
+
+
 def test_gradcheck(monkeypatch, draw):
     """Three chunks of two tokens and one of one."""
     monkeypatch.setattr(cpu, "CHUNK", 2)
-    assert torch.autograd.gradcheck(selective_scan, draw(7, d=3, s=2, b=1))
+    inputs = draw(7, d=3, s=2, b=1)
+    assert torch.autograd.gradcheck(selective_scan, inputs)
+    z = torch.randn(1, 7, 3, dtype=torch.float64, requires_grad=True)
+    gated = lambda *x: selective_scan(*x[:7], **GATED, z=x[7])  # noqa: E731
+    assert torch.autograd.gradcheck(gated, [*inputs, z])
 
 
 @pytest.mark.parametrize("n", LENGTHS)
@@ -99,18 +149,22 @@ def test_autocast_changes_nothing(draw):
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("n", [3, 130])
-def test_opcheck(draw, n: int):
+@pytest.mark.parametrize(("n", "how", "gated"), [(3, "none", False), (130, "sum", True)])
+def test_opcheck(draw, n: int, how: str, gated: bool):
     inputs = draw(n, dtype=torch.float32)
-    torch.library.opcheck(torch.ops.segttt.selective_scan.default, tuple(inputs))
+    z = torch.randn(2, n, 5, requires_grad=True) if gated else None
+    arguments = (*inputs, [False, True], how, z)
+    torch.library.opcheck(torch.ops.segttt.selective_scan.default, arguments)
 
 
-def test_compiles_as_one_graph(draw):
+@pytest.mark.parametrize("how", [PLAIN, {**GATED, "z": torch.ones(2, 130, 5)}])
+def test_compiles_as_one_graph(draw, how):
     inputs = draw(130, dtype=torch.float32)
     compiled = torch.compile(selective_scan, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(*inputs), selective_scan(*inputs), rtol=0, atol=0)
-    ours = torch.autograd.grad(compiled(*inputs).square().sum(), inputs)
-    truth = torch.autograd.grad(selective_scan(*inputs).square().sum(), inputs)
+    out = selective_scan(*inputs, **how)
+    torch.testing.assert_close(compiled(*inputs, **how), out, rtol=0, atol=0)
+    ours = torch.autograd.grad(compiled(*inputs, **how).square().sum(), inputs)
+    truth = torch.autograd.grad(out.square().sum(), inputs)
     torch.testing.assert_close(ours, truth, rtol=0, atol=0)
 
 
@@ -177,12 +231,14 @@ def test_two_runs_are_equal_to_the_bit(draw):
 
 @pytest.mark.parametrize("n", [1, 64, 65, 1025])
 def test_saved_are_the_arguments_and_one_state_per_chunk(draw, n: int):
-    inputs = draw(n)
-    saved = []
-    with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda x: x):
-        selective_scan(*inputs)
-    numbers = sum(x.numel() for x in saved) - sum(x.numel() for x in inputs)
-    assert numbers == -(-n // cpu.CHUNK) * 2 * 2 * 5 * 3
+    """And, only behind a gate, the merged scans."""
+    inputs, z, states = draw(n), torch.ones(2, n, 5), -(-n // cpu.CHUNK) * 2 * 2 * 5 * 3
+    given = sum(x.numel() for x in inputs)
+    for how, more in ((PLAIN, 0), (GATED, 0), ({**GATED, "z": z}, 2 * z.numel())):
+        saved = []
+        with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda x: x):
+            selective_scan(*inputs, **how)
+        assert sum(x.numel() for x in saved) - given == states + more
 
 
 def test_runs_without_data():
@@ -192,6 +248,10 @@ def test_runs_without_data():
     assert out.shape == (2, 3, 70, 8)
     out.sum().backward()
     assert [x.grad is not None and x.grad.shape for x in inputs] == [x.shape for x in inputs]
+    z = torch.empty(2, 70, 8, device="meta", requires_grad=True)
+    out = selective_scan(*inputs, merge="sum", z=z)
+    assert out.shape == (2, 70, 8)
+    assert torch.autograd.grad(out.sum(), z)[0].shape == z.shape
 
 
 def test_operations_are_counted(draw):

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from segttt.kernels import chunks
 from segttt.kernels.ttt_linear import reference
-from segttt.kernels.ttt_linear.op import ttt_linear
+from segttt.kernels.ttt_linear.op import ttt_linear, ttt_linear_losses
 
 EPS = 1e-6
 NAMES = ("q", "k", "v", "lr", "rho", "W0", "b0", "gamma", "beta")
@@ -16,25 +17,47 @@ def layer_norm(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     return gamma * centred / (centred.square().mean(-1, keepdim=True) + EPS).sqrt() + beta
 
 
-def primal(q, k, v, lr, rho, W0, b0, gamma, beta) -> Tensor:
-    """One token after another; inner gradients by autograd, taken at the mini-batch's start."""
+def primal(
+    q, k, v, lr, rho, W0, b0, gamma, beta, *, causal: bool = True, backwards=None
+) -> tuple[Tensor, Tensor]:
+    """One token after another; inner gradients by autograd, taken at the mini-batch's start.
+
+    Returns the outputs, and the inner losses before and after each mini-batch.
+    """
     b, _, n, _ = q.shape
-    W, bias = (W0.repeat(b, 1, 1, 1), b0.repeat(b, 1, 1)) if n else (W0, b0)
-    outs = []
+    order = torch.arange(n).expand(len(W0), n)
+    if backwards is not None:
+        order = torch.where(torch.tensor(backwards)[:, None], n - 1 - order, order)
+    heads = torch.arange(len(W0))[:, None]
+    q, k, v, lr = (x[:, heads, order] for x in (q, k, v, lr))
+    W, bias = W0.repeat(b, 1, 1, 1), b0.repeat(b, 1, 1)
+    outs, losses = [], []
     for start in range(0, n, len(rho)):
         W, bias = W.clone().requires_grad_(), bias.clone().requires_grad_()
         d_W, d_bias = torch.zeros_like(W), torch.zeros_like(bias)
-        for i in range(start, min(start + len(rho), n)):
+        tokens = range(start, min(start + len(rho), n))
+        seen = []
+        for i in tokens:
             z = torch.einsum("bhd,bhde->bhe", k[:, :, i], W) + bias
             error = layer_norm(z, gamma, beta) - (v[:, :, i] - k[:, :, i])
             grads = torch.autograd.grad(0.5 * error.square().sum(), (W, bias), create_graph=True)
             d_W = d_W + lr[:, :, i, None, None] * grads[0]
             d_bias = d_bias + lr[:, :, i, None] * grads[1]
-            W_i, bias_i = W - rho[i - start] * d_W, bias - rho[i - start] * d_bias
+            seen.append((W - rho[i - start] * d_W, bias - rho[i - start] * d_bias))
+        before = _mean_loss(tokens, k, v, W, bias, gamma, beta)
+        W, bias = seen[-1]
+        losses.append(torch.stack([before, _mean_loss(tokens, k, v, W, bias, gamma, beta)], -1))
+        for i, (W_i, bias_i) in zip(tokens, seen, strict=True):
+            W_i, bias_i = (W_i, bias_i) if causal else (W, bias)
             z = torch.einsum("bhd,bhde->bhe", q[:, :, i], W_i) + bias_i
             outs.append(q[:, :, i] + layer_norm(z, gamma, beta))
-        W, bias = W_i, bias_i
-    return torch.stack(outs, 2)
+    return torch.stack(outs, 2)[:, heads, order], torch.stack(losses, 2)
+
+
+def _mean_loss(tokens: range, k, v, W, bias, gamma, beta) -> Tensor:
+    here = slice(tokens.start, tokens.stop)
+    learned = layer_norm(k[:, :, here] @ W + bias[:, :, None], gamma[:, None], beta[:, None])
+    return 0.5 * (learned - (v - k)[:, :, here]).square().sum(-1).mean(-1)
 
 
 def draw(n: int, t: int, d: int = 6, b: int = 2, h: int = 3, dtype=torch.float64):
@@ -53,42 +76,107 @@ def draw(n: int, t: int, d: int = 6, b: int = 2, h: int = 3, dtype=torch.float64
     return tuple(value.to(dtype).requires_grad_() for value in values)
 
 
+FORMS = [
+    {},
+    {"causal": False},
+    {"backwards": [True, False, True]},
+    {"causal": False, "backwards": [False, False, True]},
+]
+
+
 @pytest.mark.parametrize("n", [1, 20, 64, 128, 150])
-def test_dual_form_equals_the_token_by_token_definition(n: int):
+@pytest.mark.parametrize("how", FORMS[::3])
+def test_dual_form_equals_the_token_by_token_definition(n: int, how):
     inputs = draw(n, 64)
-    torch.testing.assert_close(ttt_linear(*inputs), primal(*inputs), rtol=0, atol=1e-10)
+    out, losses = primal(*inputs, **how)
+    torch.testing.assert_close(ttt_linear(*inputs, **how), out, rtol=0, atol=1e-10)
+    again, found = ttt_linear_losses(*inputs, **how)
+    torch.testing.assert_close(again, out, rtol=0, atol=1e-10)
+    torch.testing.assert_close(found, losses.float(), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(("n", "t", "d"), [(1, 4, 4), (5, 8, 3), (8, 8, 2), (17, 8, 4), (24, 1, 5)])
-def test_every_gradient_equals_autograd_through_the_definition(n: int, t: int, d: int):
+@pytest.mark.parametrize("how", FORMS)
+def test_every_gradient_equals_autograd_through_the_definition(n: int, t: int, d: int, how):
     inputs = draw(n, t, d)
     weight = torch.linspace(-2, 2, 6 * n * d, dtype=torch.float64).view(2, 3, n, d)
-    ours = torch.autograd.grad((ttt_linear(*inputs) * weight).sum(), inputs)
+    ours = torch.autograd.grad((ttt_linear(*inputs, **how) * weight).sum(), inputs)
     truth = torch.autograd.grad(
-        (primal(*inputs) * weight).sum(), inputs, allow_unused=True, materialize_grads=True
+        (primal(*inputs, **how)[0] * weight).sum(),
+        inputs,
+        allow_unused=True,
+        materialize_grads=True,
     )
     for name, one, other in zip(NAMES, ours, truth, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: n + m)
 
 
-def test_gradcheck():
+@pytest.mark.parametrize("how", [{}, {"causal": False, "backwards": [True, False]}])
+def test_gradcheck(how):
     inputs = draw(5, 2, d=2, b=1, h=2)
-    assert torch.autograd.gradcheck(ttt_linear, inputs)
+    assert torch.autograd.gradcheck(lambda *x: ttt_linear(*x, **how), inputs)
 
 
-@pytest.mark.parametrize("n", [3, 21])
-def test_opcheck(n: int):
+def test_states_too_large_to_keep_are_formed_anew():
+    """d + 1 > 8 t: the backward pass reads the sequence forwards once more."""
+    inputs = draw(3, 1, d=8)
+    ours = torch.autograd.grad(ttt_linear(*inputs).sin().sum(), inputs)
+    truth = torch.autograd.grad(primal(*inputs)[0].sin().sum(), inputs)
+    torch.testing.assert_close(ours, truth, rtol=1e-9, atol=1e-9)
+    small, large = (
+        torch.ops.segttt.ttt_linear(*inputs, EPS, True, None, keep, False)[1].numel()
+        for keep in (False, True)
+    )
+    assert (small, large) == (0, 3 * 2 * 3 * 9 * 8)
+
+
+def test_groups_of_mini_batches_change_nothing(monkeypatch):
+    inputs = draw(45, 8)
+    for how in FORMS:
+        run = lambda: ttt_linear_losses(*inputs, **how)  # noqa: B023, E731
+        whole = run()
+        grads = torch.autograd.grad(whole[0].sin().sum(), inputs)
+        with monkeypatch.context() as patch:
+            patch.setattr(chunks, "GROUP_NUMBERS", 2 * 3 * 8 * 8 * 2)
+            parts = run()
+            torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
+            again = torch.autograd.grad(parts[0].sin().sum(), inputs)
+            torch.testing.assert_close(again, grads, rtol=1e-12, atol=1e-12)
+
+
+def test_losses_have_no_gradient():
+    out, losses = ttt_linear_losses(*draw(20, 8))
+    assert out.requires_grad
+    assert not losses.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("n", "how"),
+    [
+        (3, (True, None, True, False)),
+        (21, (False, [True, False], True, True)),
+        (21, (True, [True, True], False, True)),
+    ],
+)
+def test_opcheck(n: int, how):
     inputs = draw(n, 8, d=4, b=1, h=2, dtype=torch.float32)
-    torch.library.opcheck(torch.ops.segttt.ttt_linear.default, (*inputs, EPS))
+    torch.library.opcheck(torch.ops.segttt.ttt_linear.default, (*inputs, EPS, *how))
 
 
-def test_compiles_as_one_graph():
+@pytest.mark.parametrize("how", [{}, {"causal": False, "backwards": [True, False, True]}])
+def test_compiles_as_one_graph(how):
     inputs = draw(21, 8, dtype=torch.float32)
     compiled = torch.compile(ttt_linear, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(*inputs), ttt_linear(*inputs))
-    ours = torch.autograd.grad(compiled(*inputs).square().sum(), inputs)
-    truth = torch.autograd.grad(ttt_linear(*inputs).square().sum(), inputs)
+    torch.testing.assert_close(compiled(*inputs, **how), ttt_linear(*inputs, **how))
+    ours = torch.autograd.grad(compiled(*inputs, **how).square().sum(), inputs)
+    truth = torch.autograd.grad(ttt_linear(*inputs, **how).square().sum(), inputs)
     torch.testing.assert_close(ours, truth)
+
+
+def test_losses_compile_as_one_graph():
+    inputs = draw(21, 8, dtype=torch.float32)
+    compiled = torch.compile(ttt_linear_losses, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*inputs), ttt_linear_losses(*inputs))
 
 
 @pytest.mark.parametrize("n", [1, 63, 150])

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segttt.kernels.ttt_mlp import reference
-from segttt.kernels.ttt_mlp.op import ttt_mlp
+from segttt.kernels.ttt_mlp.op import ttt_mlp, ttt_mlp_losses
 
 EPS = 1e-6
 NAMES = ("q", "k", "v", "lr", "rho", "W1", "b1", "W2", "b2", "gamma", "beta")
@@ -23,22 +23,42 @@ def mlp(z: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor) -> Tensor:
     return torch.einsum("bhw,bhwd->bhd", F.gelu(hidden, approximate="tanh"), W2) + b2
 
 
-def primal(q, k, v, lr, rho, W1, b1, W2, b2, gamma, beta) -> Tensor:
-    """One token after another; inner gradients by autograd, taken at the mini-batch's start."""
-    b, _, n, _ = q.shape
+def primal(
+    q, k, v, lr, rho, W1, b1, W2, b2, gamma, beta, *, causal: bool = True, backwards=None
+) -> tuple[Tensor, Tensor]:
+    """One token after another; inner gradients by autograd, taken at the mini-batch's start.
+
+    Returns the outputs, and the inner losses before and after each mini-batch.
+    """
+    b, h, n, _ = q.shape
+    order = torch.arange(n).expand(h, n)
+    if backwards is not None:
+        order = torch.where(torch.tensor(backwards)[:, None], n - 1 - order, order)
+    heads = torch.arange(h)[:, None]
+    q, k, v, lr = (x[:, heads, order] for x in (q, k, v, lr))
     learned = [p.expand(b, *p.shape) for p in (W1, b1, W2, b2)]
-    outs = []
+
+    def loss(i: int, state: list[Tensor]) -> Tensor:
+        error = layer_norm(mlp(k[:, :, i], *state), gamma, beta) - (v - k)[:, :, i]
+        return 0.5 * error.square().sum(-1)
+
+    outs, losses = [], []
     for start in range(0, n, len(rho)):
         state = [p.clone().requires_grad_() for p in learned]
         moved = [torch.zeros_like(p) for p in state]
-        for i in range(start, min(start + len(rho), n)):
-            error = layer_norm(mlp(k[:, :, i], *state), gamma, beta) - (v[:, :, i] - k[:, :, i])
-            grads = torch.autograd.grad(0.5 * error.square().sum(), state, create_graph=True)
+        tokens, seen = range(start, min(start + len(rho), n)), []
+        for i in tokens:
+            grads = torch.autograd.grad(loss(i, state).sum(), state, create_graph=True)
             rates = (lr[:, :, i].view(b, -1, *[1] * (p.ndim - 2)) for p in state)
             moved = [m + rate * g for m, rate, g in zip(moved, rates, grads, strict=True)]
-            learned = [p - rho[i - start] * m for p, m in zip(state, moved, strict=True)]
-            outs.append(q[:, :, i] + layer_norm(mlp(q[:, :, i], *learned), gamma, beta))
-    return torch.stack(outs, 2)
+            seen.append([p - rho[i - start] * m for p, m in zip(state, moved, strict=True)])
+        learned = seen[-1]
+        pair = [torch.stack([loss(i, one) for i in tokens]).mean(0) for one in (state, learned)]
+        losses.append(torch.stack(pair, -1))
+        for i, own in zip(tokens, seen, strict=True):
+            answer = mlp(q[:, :, i], *(own if causal else learned))
+            outs.append(q[:, :, i] + layer_norm(answer, gamma, beta))
+    return torch.stack(outs, 2)[:, heads, order], torch.stack(losses, 2)
 
 
 def draw(n: int, t: int, d: int = 3, b: int = 2, h: int = 2, dtype=torch.float64):
@@ -59,44 +79,115 @@ def draw(n: int, t: int, d: int = 3, b: int = 2, h: int = 2, dtype=torch.float64
     return tuple(value.to(dtype).requires_grad_() for value in values)
 
 
-@pytest.mark.parametrize("t", [1, 8, 16, 64])
-@pytest.mark.parametrize("n", [1, 5, 16, 37, 64, 130])
-def test_dual_form_equals_the_token_by_token_definition(n: int, t: int):
+FORMS = [
+    {},
+    {"causal": False},
+    {"backwards": [True, False]},
+    {"causal": False, "backwards": [False, True]},
+]
+
+
+@pytest.mark.parametrize("t", [1, 8, 64])
+@pytest.mark.parametrize("n", [1, 5, 16, 37, 130])
+@pytest.mark.parametrize("how", FORMS[::3])
+def test_dual_form_equals_the_token_by_token_definition(n: int, t: int, how):
     """To 1e-9, since what 130 steps of size one have rounded adds up."""
     inputs = [x.detach() for x in draw(n, t)]
-    torch.testing.assert_close(ttt_mlp(*inputs), primal(*inputs), rtol=0, atol=1e-9)
+    out, losses = primal(*inputs, **how)
+    torch.testing.assert_close(ttt_mlp(*inputs, **how), out, rtol=0, atol=1e-9)
+    again, found = ttt_mlp_losses(*inputs, **how)
+    torch.testing.assert_close(again, out, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found, losses.float(), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(("n", "t", "d"), [(1, 4, 4), (5, 8, 3), (8, 8, 2), (17, 8, 5), (12, 1, 3)])
-def test_every_gradient_equals_autograd_through_the_definition(n: int, t: int, d: int):
+@pytest.mark.parametrize("how", FORMS)
+def test_every_gradient_equals_autograd_through_the_definition(n: int, t: int, d: int, how):
     inputs = draw(n, t, d)
     weight = torch.linspace(-2, 2, 4 * n * d, dtype=torch.float64).view(2, 2, n, d)
-    ours = torch.autograd.grad((ttt_mlp(*inputs) * weight).sum(), inputs)
+    ours = torch.autograd.grad((ttt_mlp(*inputs, **how) * weight).sum(), inputs)
     truth = torch.autograd.grad(
-        (primal(*inputs) * weight).sum(), inputs, allow_unused=True, materialize_grads=True
+        (primal(*inputs, **how)[0] * weight).sum(),
+        inputs,
+        allow_unused=True,
+        materialize_grads=True,
     )
     for name, one, other in zip(NAMES, ours, truth, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: n + m)
 
 
-def test_gradcheck():
+@pytest.mark.parametrize("how", [{}, {"causal": False, "backwards": [True, False]}])
+def test_gradcheck(how):
     inputs = draw(5, 2, d=2, b=1, h=2)
-    assert torch.autograd.gradcheck(ttt_mlp, inputs)
+    assert torch.autograd.gradcheck(lambda *x: ttt_mlp(*x, **how), inputs)
 
 
-@pytest.mark.parametrize("n", [3, 21])
-def test_opcheck(n: int):
+def test_states_too_large_to_keep_are_formed_anew():
+    """8 d + 5 > 10 t: the backward pass reads the sequence forwards once more."""
+    inputs = draw(5, 2, d=4)
+    ours = torch.autograd.grad(ttt_mlp(*inputs).sin().sum(), inputs)
+    truth = torch.autograd.grad(primal(*inputs)[0].sin().sum(), inputs)
+    torch.testing.assert_close(ours, truth, rtol=1e-9, atol=1e-9)
+    sizes = [
+        [x.numel() for x in torch.ops.segttt.ttt_mlp(*inputs, EPS, True, None, keep, False)[1:3]]
+        for keep in (False, True)
+    ]
+    assert sizes == [[0, 0], [3 * 4 * 5 * 16, 3 * 4 * 17 * 4]]
+    kept = torch.ops.segttt.ttt_mlp(*draw(64, 64, d=8), EPS, True, None, True, False)[1]
+    again = ttt_mlp(*draw(64, 64, d=8)).grad_fn.saved_tensors[0]
+    torch.testing.assert_close(again, kept, rtol=0, atol=0)
+
+
+def test_groups_of_mini_batches_change_nothing(monkeypatch):
+    inputs = draw(45, 8)
+    for how in FORMS:
+        run = lambda: ttt_mlp_losses(*inputs, **how)  # noqa: B023, E731
+        whole = run()
+        grads = torch.autograd.grad(whole[0].sin().sum(), inputs)
+        with monkeypatch.context() as patch:
+            patch.setattr(reference, "GROUP_NUMBERS", 2 * 2 * 8 * 12 * 2)
+            parts = run()
+            with torch.no_grad():
+                unsaved = ttt_mlp(*inputs, **how)
+            again = torch.autograd.grad(parts[0].sin().sum(), inputs)
+        torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(unsaved, whole[0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(again, grads, rtol=1e-12, atol=1e-12)
+
+
+def test_losses_have_no_gradient():
+    out, losses = ttt_mlp_losses(*draw(20, 8))
+    assert out.requires_grad
+    assert not losses.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("n", "how"),
+    [
+        (3, (True, None, True, False)),
+        (21, (False, [True, False], True, True)),
+        (21, (True, [True, True], False, True)),
+    ],
+)
+def test_opcheck(n: int, how):
     inputs = draw(n, 8, d=4, b=1, dtype=torch.float32)
-    torch.library.opcheck(torch.ops.segttt.ttt_mlp.default, (*inputs, EPS))
+    torch.library.opcheck(torch.ops.segttt.ttt_mlp.default, (*inputs, EPS, *how))
 
 
-def test_compiles_as_one_graph():
+@pytest.mark.parametrize("how", [{}, {"causal": False, "backwards": [True, False]}])
+def test_compiles_as_one_graph(how):
     inputs = draw(21, 8, dtype=torch.float32)
     compiled = torch.compile(ttt_mlp, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(*inputs), ttt_mlp(*inputs))
-    ours = torch.autograd.grad(compiled(*inputs).square().sum(), inputs)
-    truth = torch.autograd.grad(ttt_mlp(*inputs).square().sum(), inputs)
+    torch.testing.assert_close(compiled(*inputs, **how), ttt_mlp(*inputs, **how))
+    ours = torch.autograd.grad(compiled(*inputs, **how).square().sum(), inputs)
+    truth = torch.autograd.grad(ttt_mlp(*inputs, **how).square().sum(), inputs)
     torch.testing.assert_close(ours, truth)
+
+
+def test_losses_compile_as_one_graph():
+    inputs = draw(21, 8, dtype=torch.float32)
+    compiled = torch.compile(ttt_mlp_losses, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*inputs), ttt_mlp_losses(*inputs))
 
 
 @pytest.mark.parametrize("n", [1, 63, 150])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from segttt.kernels.selective_scan.op import selective_scan
 
 from segttt.errors import UsageError
+from segttt.kernels.selective_scan.op import selective_scan
 from segttt.networks.baselines import visual_scan
 from segttt.networks.baselines.drop_path import drop_rates
 from segttt.networks.baselines.visual_scan import (

@@ -1,0 +1,121 @@
+"""Which implementation of an operator runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from segttt.errors import UsageError
+
+Name = Literal["reference", "numba", "triton"]
+"""Plain PyTorch; compiled loops on the CPU; GPU kernels."""
+
+Operator = Literal["ttt_linear", "ttt_mlp", "selective_scan"]
+
+ON_NUMBA: tuple[Operator, ...] = ("selective_scan",)
+"""Operators that have loops for the CPU. PyTorch's products of small matrices are fast as it is."""
+
+OLDEST = (8, 0)
+"""Compute capability that the GPU kernels are compiled and sized for, or newer."""
+
+_forced: list[Name] = []
+"""What `forced` asks for, innermost last. It belongs to the process, not to a context, as autograd
+goes back through what ran on a GPU in threads of its own, which no context variable reaches."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What runs an operator on a device here, and why, in words."""
+
+    operator: Operator
+    device: Literal["cpu", "cuda"]
+    backend: Name
+    why: str
+
+
+def chosen(x: Tensor, op: Operator) -> Name:
+    """What runs `op` on tensors like `x`, its first argument.
+
+    Called inside of operators, where the tensors are real; callers of an operator never ask.
+    Raises UsageError where `forced` asks for what `op` does not have.
+    """
+    if not _forced:
+        return _choice(op, x.device, x.dtype)[0]
+    if _forced[-1] == "numba" and op not in ON_NUMBA:
+        raise UsageError(f"{op} has no numba backend; it runs on the reference or triton")
+    if _forced[-1] == "numba" and x.dtype == torch.float64:
+        raise UsageError("numba backends compute in float32; give float64 to the reference")
+    return _forced[-1]
+
+
+@contextmanager
+def forced(name: Name) -> Iterator[None]:
+    """Run every operator by this backend. For tests and benchmarks, which compare them.
+
+    Raises UsageError where the package that the backend is named after is not installed.
+    """
+    if name != "reference" and not _installed(name):
+        raise UsageError(f"the backend {name} needs the package {name}, which is not installed")
+    _forced.append(name)
+    try:
+        yield
+    finally:
+        _forced.pop()
+
+
+@contextmanager
+def reference_only() -> Iterator[None]:
+    """Run every operator as plain PyTorch. For debugging, and for tests that compare."""
+    with forced("reference"):
+        yield
+
+
+def backend_info() -> list[Backend]:
+    """What would run each operator in float32, on the CPU and on a GPU where there is one."""
+    kinds: list[Literal["cpu", "cuda"]] = ["cpu"]
+    if torch.cuda.is_available():
+        kinds.append("cuda")
+    rows = []
+    for operator in get_args(Operator):
+        for kind in kinds:
+            name, why = _choice(operator, torch.device(kind), torch.float32)
+            rows.append(Backend(operator, kind, name, why))
+    return rows
+
+
+def _choice(op: Operator, device: torch.device, dtype: torch.dtype) -> tuple[Name, str]:
+    if dtype == torch.float64:
+        return "reference", "float64 is for checking"
+    if device.type == "cuda":
+        return _on_gpu(device)
+    if device.type != "cpu":
+        return "reference", f"no kernels for {device.type}"
+    if op not in ON_NUMBA:
+        return "reference", "PyTorch's own products are fast here"
+    if not _installed("numba"):
+        return "reference", "numba is not installed; pip install 'segttt[cpu]' makes it faster"
+    return "numba", "loops compiled for this processor"
+
+
+@cache
+def _on_gpu(device: torch.device) -> tuple[Name, str]:
+    if not _installed("triton"):
+        return "reference", "triton is not installed; with it, GPU kernels run"
+    if torch.version.cuda is None:
+        return "reference", "the kernels are for NVIDIA's GPUs"
+    capability = torch.cuda.get_device_capability(device)
+    number = ".".join(map(str, capability))
+    if capability < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        return "reference", f"compute capability {number}, kernels need {oldest}"
+    return "triton", f"compute capability {number}"
+
+
+@cache
+def _installed(package: str) -> bool:
+    return find_spec(package) is not None

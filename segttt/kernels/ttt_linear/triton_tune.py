@@ -1,0 +1,217 @@
+"""How the GPU kernels of TTT-Linear are cut into blocks and compiled.
+
+Registers and stack are those of the compiler for sm_90; no kernel has been timed on a GPU.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from segttt.errors import UsageError
+from segttt.kernels.specimen import Specimen
+
+SHORT = 256
+"""Tokens up to which one program does all of a sequence: 16 mini-batches of 16."""
+
+SHORT_CHANNELS = {
+    "bf16": {"short_forward": 32, "short_backward": 32},
+    "fp32": {"short_forward": 16, "short_backward": 0},
+}
+"""Channels up to which it has registers for that. At 64, bf16 takes 300 bytes of stack forward and
+2.7 KB backward; at 32, fp32 takes 456 bytes and 1.9 KB. What runs instead takes none at 32."""
+
+BLOCK = 64
+"""Tokens of a block, at most: 64 channels of them in float32 are 16 registers of 256 threads."""
+
+MOST = {("bf16", 128): 16, ("fp32", 64): 32, ("fp32", 128): 16}
+"""The same by type of operands and padded channels, where 64 tokens take kilobytes of stack."""
+
+SMALLER = {
+    ("queries_backward", "bf16", 64): 32,
+    ("tokens_backward", "bf16", 64): 16,
+    ("queries_backward", "fp32", 16): 32,
+    ("queries_backward", "fp32", 32): 16,
+    ("keys_backward", "fp32", 32): 16,
+    ("queries_backward", "fp32", 64): 16,
+    ("tokens_backward", "fp32", 64): 16,
+}
+"""The same for kernels that hold more tiles than others."""
+
+WARPS = {16: 4, 32: 4, 64: 8, 128: 8}
+"""By padded channels."""
+
+STAGES = {"learn": 2, "chain_backward": 2, "short_backward": 2}
+"""Mini-batches whose tokens are fetched ahead, in the loops that would wait for memory; else 1. It
+adds up to 110 bytes of stack to `chain_backward`, against some 0.6 µs of latency in each step. Not
+above 64 channels, where it takes more shared memory than an A100 has."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The compile-time numbers of all kernels for one shape."""
+
+    d: int
+    n: int
+    tokens: int
+    """Of a mini-batch."""
+    arithmetic: tuple[Any, str]
+    """The type of a product's operands, and how a float32 operand is rounded."""
+
+    @property
+    def channels(self) -> int:
+        return max(16, triton.next_power_of_2(self.d))
+
+    @property
+    def kind(self) -> str:
+        return "bf16" if self.arithmetic[0] == tl.bfloat16 else "fp32"
+
+    def runs(self, kernel: str) -> bool:
+        """Whether one of the kernels for short sequences does."""
+        fits = self.n <= SHORT and self.tokens <= BLOCK
+        return fits and self.channels <= SHORT_CHANNELS[self.kind][kernel]
+
+    def block(self, kernel: str) -> int:
+        """Tokens of a block."""
+        most = BLOCK if kernel.startswith("short") else MOST.get((self.kind, self.channels), BLOCK)
+        most = SMALLER.get((kernel, self.kind, self.channels), most)
+        return min(most, max(16, triton.next_power_of_2(self.tokens)))
+
+    def blocks(self, kernel: str) -> int:
+        """Blocks that make a mini-batch."""
+        return triton.cdiv(self.tokens, self.block(kernel))
+
+    def constants(self, kernel: str) -> dict[str, Any]:
+        """What `kernel` is compiled with, beside what it is to do."""
+        blocks = {} if kernel.startswith("short") else {"BLOCKS": self.blocks(kernel)}
+        stages = STAGES.get(kernel, 1) if self.channels <= 64 else 1
+        return {
+            "D": self.d,
+            "BT": self.block(kernel),
+            "BD": self.channels,
+            **blocks,
+            "DOT": self.arithmetic[0],
+            "PRECISION": self.arithmetic[1],
+            "num_warps": WARPS[self.channels],
+            "num_stages": stages,
+            "enable_fp_fusion": True,
+        }
+
+
+def plan(q: Tensor, tokens: int) -> Plan:
+    """For queries q [b, h, n, d] in mini-batches of `tokens`.
+
+    Raises UsageError where a head has more channels than the kernels' tiles.
+    """
+    if q.shape[3] > max(WARPS):
+        raise UsageError(
+            f"ttt_linear's GPU kernels take heads of at most {max(WARPS)} channels, not "
+            f"{q.shape[3]}; use more heads, or backend.reference_only()"
+        )
+    return Plan(q.shape[3], q.shape[2], tokens, arithmetic(q))
+
+
+EXACT = {tl.bfloat16: "ieee", tl.float32: "tf32x3"}
+"""How operands are rounded that are to count in full. tf32x3 is three products of tf32, together as
+good as float32; without tensor cores, "ieee" takes 8 to 20 KB of stack for 64 tokens of 64 channels
+and minutes to compile."""
+
+
+def arithmetic(q: Tensor) -> tuple[Any, str]:
+    """The type of a product's operands, and how a float32 operand is rounded.
+
+    float16 has not the range for gradients, and the ten bits of its fraction are those of tf32. The
+    interpreter, which runs on the CPU, cannot multiply bfloat16.
+    """
+    if q.device.type == "cpu":
+        return tl.float32, "ieee"
+    if q.dtype == torch.bfloat16:
+        return tl.bfloat16, EXACT[tl.bfloat16]
+    rounded = q.dtype == torch.float16 or torch.backends.cuda.matmul.allow_tf32
+    return tl.float32, "tf32" if rounded else EXACT[tl.float32]
+
+
+def turned_heads(backwards: list[bool] | None, heads: int, device: torch.device) -> Tensor:
+    """Which heads read from the last token to the first, [heads], in the memory of the kernels."""
+    return _turned_heads(tuple(backwards or [False] * heads), device)
+
+
+@cache
+def _turned_heads(backwards: tuple[bool, ...], device: torch.device) -> Tensor:
+    return torch.tensor(backwards, dtype=torch.int32, device=device)
+
+
+SHAPES = ((32, 64), (8, 64), (20, 64), (32, 16), (50, 64), (64, 16), (64, 64), (128, 64))
+"""Channels of a head and tokens of a mini-batch, of the presets and beyond."""
+
+STACK = {
+    ("short_backward", "bf16", 16): 64,
+    ("short_backward", "bf16", 32): 384,
+    ("short_forward", "fp32", 16): 64,
+    ("chain_backward", "bf16", 32): 32,
+    ("chain_backward", "bf16", 64): 160,
+    ("chain_backward", "bf16", 128): 32,
+    ("chain_backward", "fp32", 16): 64,
+    ("chain_backward", "fp32", 32): 160,
+    ("chain_backward", "fp32", 64): 64,
+    ("chain_backward", "fp32", 128): 640,
+    ("learn", "fp32", 32): 16,
+    ("learn", "fp32", 64): 64,
+    ("learn", "fp32", 128): 512,
+    ("losses", "fp32", 128): 16,
+    ("queries_backward", "bf16", 128): 320,
+    ("queries_backward", "fp32", 64): 64,
+    ("queries_backward", "fp32", 128): 1280,
+    ("tokens_backward", "bf16", 128): 192,
+    ("tokens_backward", "fp32", 128): 1344,
+}
+"""Limits of stack in bytes, by kernel, type of operands and padded channels; else none. In loops it
+is mostly addresses in shared memory, which the compiler works out before the first round."""
+
+
+def specimens() -> list[Specimen]:
+    """Every kernel for every shape, and in its non-causal form for one."""
+    from segttt.kernels.ttt_linear import triton_chain, triton_forward, triton_losses, triton_outer
+    from segttt.kernels.ttt_linear import triton_short as short
+
+    kernels = [
+        triton_forward.learn,
+        triton_forward.answer,
+        triton_losses.losses,
+        triton_outer.inner,
+        triton_outer.queries_backward,
+        triton_outer.keys_backward,
+        triton_chain.chain_backward,
+        triton_chain.tokens_backward,
+    ]
+    found = []
+    for kind in (tl.bfloat16, tl.float32):
+        for d, tokens in SHAPES:
+            cut = Plan(d, SHORT, tokens, (kind, EXACT[kind]))
+            shorts = (short.short_forward, short.short_backward)
+            mine = kernels + [one for one in shorts if cut.runs(one.fn.__name__)]
+            found += [_specimen(kernel, cut, True) for kernel in mine]
+            if (d, tokens) == SHAPES[0]:
+                both = [kernel for kernel in mine if "CAUSAL" in kernel.arg_names]
+                found += [_specimen(kernel, cut, False) for kernel in both]
+    return found
+
+
+def _specimen(kernel: Any, cut: Plan, causal: bool) -> Specimen:
+    name = kernel.fn.__name__
+    constants = {"CAUSAL": causal, "KEEP": True, **cut.constants(name)}
+    warps, stages = constants["num_warps"], constants["num_stages"]
+    constants = {key: value for key, value in constants.items() if key in kernel.arg_names}
+    types = dict.fromkeys(("n", "t", "heads"), "i32") | {"eps": "fp32", "turned": "*i32"}
+    types |= dict.fromkeys(("q", "k", "v", "out", "d_out", "slopes"), f"*{cut.kind}")
+    signature = {
+        one: "constexpr" if one in constants else types.get(one, "*fp32")
+        for one in kernel.arg_names
+    }
+    label = f"{name} {cut.kind} d={cut.d} t={cut.tokens}" + ("" if causal else " not causal")
+    stack = STACK.get((name, cut.kind, cut.channels), 0)
+    return Specimen(label, kernel, signature, constants, warps, stages, stack, 10.0)

@@ -1,0 +1,139 @@
+"""Compiles the GPU kernels, which needs no GPU, and says what they cost. One line per kernel.
+
+    python -m tests.kernels.compile.table [--whole] [--only OPERATOR] [--processes 2] [--json]
+
+Without --whole: of each kernel the first specimen for the H100 and H200 (sm_90), of each operator
+the first for the A100 (sm_80) and the RTX 50 series (sm_120). With it: all specimens for sm_90.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+
+from segttt.kernels.specimen import Specimen
+
+OPERATORS = ("ttt_linear", "ttt_mlp", "selective_scan")
+SHARED = {80: 166_912, 90: 232_448, 120: 101_376}
+"""Bytes of shared memory that a program may use, per compute capability."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a compiled kernel takes, per thread, per program and to compile."""
+
+    module: str
+    name: str
+    capability: int
+    registers: int
+    stack: int
+    shared: int
+    seconds: float
+    faults: list[str]
+
+
+def module(operator: str) -> str:
+    return f"segttt.kernels.{operator}.triton_tune"
+
+
+def specimens(name: str) -> list[Specimen]:
+    """Those of a module."""
+    return import_module(name).specimens()
+
+
+def asked(modules: list[str], whole: bool) -> list[tuple[str, int, int]]:
+    """Module, index of the specimen and compute capability."""
+    tasks = []
+    for name in modules:
+        found, kernels = specimens(name), set()
+        for index, one in enumerate(found):
+            if whole or one.kernel.fn.__name__ not in kernels:
+                tasks.append((name, index, 90))
+            kernels.add(one.kernel.fn.__name__)
+        tasks += [(name, 0, 80), (name, 0, 120)]
+    return tasks
+
+
+def cost(task: tuple[str, int, int]) -> Cost:
+    """Compile one specimen, without looking at what was compiled before."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    name, index, capability = task
+    one = specimens(name)[index]
+    kernel = one.kernel
+    pointers = [i for i, kind in enumerate(one.signature.values()) if kind.startswith("*")]
+    aligned = {(i,): [["tt.divisibility", 16]] for i in pointers}  # as PyTorch allocates
+    source = ASTSource(kernel, one.signature, one.constants, aligned)
+    options = {
+        "num_warps": one.num_warps,
+        "num_stages": one.num_stages,
+        "enable_fp_fusion": True,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        triton.knobs.cache.dir = folder
+        before = os.times()
+        built = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+        spent = sum(os.times()[:4]) - sum(before[:4])
+        registers, stack = resources(built.asm["cubin"], Path(folder))
+    shared = built.metadata.shared
+    limits = [
+        (registers, 255, "registers"),
+        (stack, one.stack_limit_bytes, "bytes of stack"),
+        (shared, SHARED[capability], "bytes of shared memory"),
+        (spent, one.seconds_limit, "seconds to compile"),
+    ]
+    faults = [
+        f"{found:.4g} {what}, limit {limit}" for found, limit, what in limits if found > limit
+    ]
+    return Cost(name, one.name, capability, registers, stack, shared, spent, faults)
+
+
+def resources(cubin: bytes, folder: Path) -> tuple[int, int]:
+    """Registers and bytes of stack per thread."""
+    import triton
+
+    path = folder / "kernel.cubin"
+    path.write_bytes(cubin)
+    command = [triton.knobs.nvidia.cuobjdump.path, "--dump-resource-usage", str(path)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.findall(r"REG:(\d+) STACK:(\d+)", text)
+    return max(int(reg) for reg, _ in found), max(int(stack) for _, stack in found)
+
+
+def compile_all(modules: list[str], whole: bool, processes: int) -> list[Cost]:
+    tasks = asked(modules, whole)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(cost, tasks))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--only", action="append", help="an operator, or a module with specimens()")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    names = [x if "." in x else module(x) for x in options.only or OPERATORS]
+    costs = compile_all(names, options.whole, options.processes)
+    if options.json:
+        print(json.dumps([asdict(one) for one in costs]))
+        return
+    print("| kernel | sm | registers | stack | shared | s | fault |\n|---|---|---|---|---|---|---|")
+    for one in costs:
+        numbers = f"{one.registers} | {one.stack} | {one.shared} | {one.seconds:.1f}"
+        print(f"| {one.name} | {one.capability} | {numbers} | {'; '.join(one.faults)} |")
+    sys.exit(any(one.faults for one in costs))
+
+
+if __name__ == "__main__":
+    main()

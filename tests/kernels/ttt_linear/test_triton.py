@@ -1,0 +1,165 @@
+"""The GPU kernels of TTT-Linear against the reference in float64, run by Triton's interpreter."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from segttt.errors import UsageError
+from segttt.kernels import backend
+from segttt.kernels.ttt_linear import reference
+from segttt.kernels.ttt_linear.op import ttt_linear, ttt_linear_losses
+
+pytest.importorskip("triton")
+
+from segttt.kernels.ttt_linear import triton_backward, triton_forward, triton_tune
+
+EPS = 1e-6
+GUARD = 64
+FORMS = [
+    {},
+    {"causal": False},
+    {"backwards": [True, False]},
+    {"causal": False, "backwards": [False, True]},
+]
+LONG = [(1, 16, 4, 0), (17, 16, 8, 3), (17, 16, 40, 0), (64, 64, 20, 2), (150, 64, 50, 1)]
+SHORT = [(1, 16, 8, 3), (17, 16, 4, 0), (64, 64, 20, 1), (150, 64, 26, 2), (40, 16, 32, 1)]
+"""n, t, d and the form."""
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """Fresh memory is NaN, and lies between NaN that nobody may write to."""
+    taken = []
+    plain = Tensor.new_empty
+
+    def new_empty(self: Tensor, *shape, **options) -> Tensor:
+        view = plain(self, *shape, **options)
+        if "device" in options:  # the interpreter's own copies
+            return view
+        whole = plain(self, view.numel() + 2 * GUARD, dtype=view.dtype).fill_(torch.nan)
+        taken.append(whole)
+        return whole[GUARD : GUARD + view.numel()].view(view.shape)
+
+    monkeypatch.setattr(Tensor, "new_empty", new_empty)
+    yield
+    assert taken
+    for whole in taken:
+        assert whole[:GUARD].isnan().all()
+        assert whole[-GUARD:].isnan().all()
+
+
+def draw(n: int, t: int, d: int, b: int = 1, h: int = 2) -> list[Tensor]:
+    g = torch.Generator().manual_seed(n * 1000 + t + d)
+    normal = lambda *shape: torch.randn(*shape, generator=g)  # noqa: E731
+    return [
+        *(normal(b, h, n, d) for _ in range(3)),
+        torch.rand(b, h, n, generator=g) / d,
+        1 / torch.arange(1.0, t + 1) + 0.1 * normal(t).abs(),
+        0.3 * normal(h, d, d),
+        0.3 * normal(h, d),
+        1 + 0.3 * normal(h, d),
+        0.3 * normal(h, d),
+    ]
+
+
+def close(name: str, one: Tensor, other: Tensor, tolerance: float) -> None:
+    assert one.shape == other.shape, name
+    error = (one.double() - other).abs().max() / (other.abs().max() + 1e-30)
+    assert error < tolerance, (name, error)
+
+
+def check(inputs: list[Tensor], how: dict, rounding: float = 0.0) -> None:
+    """Single precision sums of at most 150 tokens keep five digits of the largest value.
+
+    `rounding` is that of the output's type; gradients come in float32 whatever the inputs.
+    """
+    exact = [x.double() for x in inputs]
+    sequences, norm = slice(5), slice(7, 9)
+    out, states, losses = triton_forward.forward(*inputs, EPS, **how, measure=True)
+    truth, starts = reference.forward(*exact, EPS, **how)
+    turned = {"backwards": how.get("backwards")}
+    measured = reference.losses(starts, tuple(exact[sequences]), *exact[norm], EPS, **turned)
+    assert out.dtype == inputs[0].dtype
+    close("out", out, truth, 1e-5 + rounding)
+    close("states", states, starts, 1e-5)
+    close("losses", losses, measured.double(), 1e-5)
+    d_out = torch.linspace(-2, 2, out.numel()).cos().view(out.shape).to(out.dtype)
+    passed = (d_out, states, tuple(inputs[sequences]), *inputs[norm], EPS)
+    ours = triton_backward.backward(*passed, **how)
+    truths = (d_out.double(), starts, tuple(exact[sequences]), *exact[norm], EPS)
+    for name, one in reference.backward(*truths, **how)._asdict().items():
+        close(name, getattr(ours, name), one, 1e-4)
+
+
+@pytest.mark.parametrize(("n", "t", "d", "form"), SHORT)
+def test_one_program_for_a_short_sequence(guarded, monkeypatch, n, t, d, form):
+    monkeypatch.setitem(triton_tune.SHORT_CHANNELS, "fp32", triton_tune.SHORT_CHANNELS["bf16"])
+    inputs = draw(n, t, d)
+    assert triton_tune.plan(inputs[0], min(n, t)).runs("short_backward")
+    check(inputs, FORMS[form])
+
+
+@pytest.mark.parametrize(("n", "t", "d", "form"), LONG)
+def test_chain_and_answers(guarded, monkeypatch, n, t, d, form):
+    monkeypatch.setattr(triton_tune, "SHORT", 0)
+    check(draw(n, t, d), FORMS[form])
+
+
+@pytest.mark.parametrize(("form", "h"), [(0, 1), (3, 2)])
+def test_a_mini_batch_of_several_blocks(guarded, form, h):
+    """The second mini-batch ends within its first block."""
+    assert triton_tune.plan(torch.empty(1, 1, 70, 20), 66).blocks("learn") == 2
+    check(draw(70, 66, 20, h=h), FORMS[form])
+
+
+@pytest.mark.parametrize("d", [20, 40])
+def test_bfloat16_inputs_lose_nothing_but_the_output_s_last_bits(d):
+    """The interpreter multiplies in float32, and cuts the output off after 8 bits: 2^-7."""
+    inputs = [x.bfloat16() if i < 4 else x for i, x in enumerate(draw(20, 16, d))]
+    check(inputs, {}, rounding=2**-7)
+
+
+def test_kernels_have_blocks_of_their_own():
+    cut = triton_tune.plan(torch.empty(1, 1, 40, 33), 40)
+    blocks = [cut.blocks(name) for name in ("learn", "queries_backward", "tokens_backward")]
+    assert blocks == [2, 3, 3]
+    check(draw(40, 40, 33, h=1), {"backwards": [True]})
+
+
+def test_the_operator_runs_them():
+    """With transposed inputs, and with and without a backward pass to come."""
+    inputs = draw(20, 16, 16, b=2)
+    inputs[:3] = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in inputs[:3]]
+    results = {}
+    for name in ("reference", "triton"):
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        with backend.forced(name):
+            out, losses = ttt_linear_losses(*leaves, backwards=[True, False])
+            out.sin().sum().backward()
+            with torch.no_grad():
+                again = ttt_linear(*leaves, backwards=[True, False])
+        assert torch.equal(again, out)
+        results[name] = (out, losses, *(leaf.grad for leaf in leaves))
+    torch.testing.assert_close(results["triton"], results["reference"], rtol=1e-4, atol=1e-4)
+
+
+def test_states_formed_anew_for_the_backward_pass():
+    """d + 1 > 8 t, the bound above which the operator keeps no states."""
+    leaves = [x.requires_grad_() for x in draw(4, 2, 17)]
+    grads = []
+    for name in ("reference", "triton"):
+        with backend.forced(name):
+            grads.append(torch.autograd.grad(ttt_linear(*leaves).sin().sum(), leaves))
+    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-4)
+
+
+def test_heads_too_wide_are_refused():
+    with backend.forced("triton"), pytest.raises(UsageError, match="128 channels, not 129"):
+        ttt_linear(*draw(2, 2, 129))
+
+
+def test_every_shape_of_the_table_has_a_specimen():
+    names = [one.name for one in triton_tune.specimens()]
+    assert len(set(names)) == len(names)
+    assert "chain_backward fp32 d=128 t=64" in names
+    assert "short_backward bf16 d=32 t=64 not causal" in names
