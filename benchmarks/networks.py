@@ -41,6 +41,7 @@ from segttt.io.workspace import Workspace
 from segttt.networks.build import build, names, parameter_count, spec
 from segttt.networks.sizes import fit_patch
 
+RANKS = {"hippocampus": 3, "polyps": 2}
 STEPS = 30
 CASES = 8
 HEADER = "| network | patch | parameters | s per step | loss, first 5 | loss, last 5 | predict s |"
@@ -109,10 +110,11 @@ def row(name: str, plan: Plan, cases: list[StoredCase], scan: Path) -> str:
     )
 
 
-def on_cpu(data: Path) -> Iterator[str]:
+def on_cpu(data: Path, datasets: list[str]) -> Iterator[str]:
     """Tables of small instances on real cases."""
     with tempfile.TemporaryDirectory() as folder:
-        for dataset, rank in (("hippocampus", 3), ("polyps", 2)):
+        for dataset in datasets:
+            rank = RANKS[dataset]
             plan, cases = prepared(data / dataset, Path(folder))
             yield f"\n{dataset}, batch {plan.batch}\n\n{HEADER}\n|{' --- |' * 7}"
             for name in candidates(rank, small=True):
@@ -175,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--datasets", nargs="+", choices=RANKS, default=list(RANKS))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.device == "cpu" and arguments.data is None:
@@ -183,7 +186,11 @@ def main() -> None:
         f"`python {' '.join(sys.argv)}`, torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads"
     ]
-    source = on_cpu(arguments.data) if arguments.device == "cpu" else on_gpu(arguments.device)
+    source = (
+        on_cpu(arguments.data, arguments.datasets)
+        if arguments.device == "cpu"
+        else on_gpu(arguments.device)
+    )
     print(lines[0], flush=True)
     for line in source:
         print(line, flush=True)

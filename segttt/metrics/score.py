@@ -45,6 +45,8 @@ def score(
         for label, crop in crops.items():
             if crop is not None:
                 part = (truth[crop], prediction[crop])
+                if part[0].shape[0] == 1:  # one slice of a volume is not a picture
+                    part = (as_volume(part[0]), as_volume(part[1]))
                 measured |= _measured(part, scores, [label], spacing_mm, scoring)
         scores |= measured
     final = (adjusted(scores[label], scoring.protocol, picture=picture) for label in labels)

@@ -95,6 +95,16 @@ def test_a_label_on_a_single_slice_is_not_cropped_away():
     assert (one.dice, one.nsd, one.n_truth) == (1.0, 1.0, 16)
 
 
+def test_a_crop_to_one_slice_stays_a_volume():
+    truth = block((6, 8, 8), (2, 4, 2, 6, 2, 6))
+    prediction = block((6, 8, 8), (2, 4, 2, 6, 2, 5))
+    one = scored(truth, prediction, protocol="paper", z_crop_labels=(1,))[1]
+    assert one.n_truth == 16
+    assert one.volume_error_ml == pytest.approx(-4 * 6.75 / 1000)
+    alone = scored(truth[2:3], prediction[2:3], spacing=SPACING, protocol="paper")[1]
+    assert one.nsd == alone.nsd  # both as a slab with top and bottom
+
+
 def test_paper_scores_have_four_decimals():
     truth, prediction = block((9, 9, 9), (2, 5, 2, 7, 2, 7)), block((9, 9, 9), (3, 7, 2, 6, 2, 7))
     exact, rounded = (scored(truth, prediction, protocol=p)[1] for p in ("strict", "paper"))
