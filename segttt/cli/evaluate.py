@@ -86,7 +86,8 @@ def evaluate(
         )  # fmt: skip
     else:
         _tables(result.summary)
-        console.say(f"Per case: {result.out / 'cases.csv'}")
+        table = "cases.csv" if result.summary.per_label else "cells.csv"
+        console.say(f"Per case: {result.out / table}")
         if result.surplus:
             console.note(
                 f"{len(result.surplus)} predictions have no truth, e.g. {result.surplus[0]}."

@@ -11,6 +11,7 @@ from segttt.commands.plan import Request, make
 from segttt.commands.predict import Options as PredictOptions
 from segttt.commands.predict import predict
 from segttt.commands.preprocess import preprocess
+from segttt.commands.scoring import Request as Scored
 from segttt.commands.train import Options, Trained, train
 from segttt.commands.watch import Watch
 from segttt.config.plan import Plan
@@ -50,7 +51,10 @@ def demonstrate(
     trained = train(planned.dataset, planned.plan, workspace, options, watch)
     out = folder / "segmentations"
     predict(data / "imagesTs", trained.folder, out, PredictOptions(), watch)
-    scored = evaluate(out, data / "labelsTs", folder / "scores", watch, workers=workers)
+    overlap = Scored(surfaces=False)
+    scored = evaluate(
+        out, data / "labelsTs", folder / "scores", watch, request=overlap, workers=workers
+    )
     picture = _picture(folder, data, out, planned.plan)
     return Demonstrated(folder, planned.plan, trained, scored, picture, time.monotonic() - started)
 

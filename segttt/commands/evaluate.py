@@ -8,7 +8,7 @@ import numpy as np
 
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
-from segttt.commands.scoring import Request, score_files, scoring_of, told_by
+from segttt.commands.scoring import Kind, Request, score_files, scoring_of, told_by
 from segttt.commands.watch import Watch
 from segttt.config.report import CaseScore, Scoring, Summary
 from segttt.errors import DataError, ImageError, LayoutError, SegtttError
@@ -48,20 +48,18 @@ def evaluate(
     told = told_by(predictions)
     scoring, named = scoring_of(request, told)
     expected, given = pairs(predictions, truth)
-    classes = told.classes and not request.instances
+    kind = Kind(told.classes and not request.instances, request.instances)
+    ways = [scoring]
+    if scoring.protocol != "strict":
+        ways.append(scoring.model_copy(update={"protocol": "strict"}))
     names = {} if request.instances else named or _names_in(expected.values())
 
-    def score(case: str) -> tuple[CaseScore, CaseScore]:
+    def score(case: str) -> list[CaseScore]:
         if case not in given:
             raise ImageError(f"{predictions}: has no segmentation of {case}. Predict it first.")
-        ways = (scoring, scoring.model_copy(update={"protocol": "strict"}))
-        first, *rest = (
-            score_files(case, given[case], expected[case], names, (way, classes, request.instances))
-            for way in (ways if scoring.protocol != "strict" else ways[:1])
-        )
-        return first, rest[0] if rest else first
+        return score_files(case, (given[case], expected[case]), names, kind, ways)
 
-    scores: list[tuple[CaseScore, CaseScore]] = []
+    scores: list[list[CaseScore]] = []
     failures: list[Failure] = []
     results = map_cases(score, sorted(expected), workers=workers)
     for case, result in watch.track(results, "evaluate", len(expected)):
@@ -71,7 +69,7 @@ def evaluate(
             raise result
         else:
             scores.append(result)
-    told_scores, strict = [one for one, _ in scores], [one for _, one in scores]
+    told_scores, strict = [each[0] for each in scores], [each[-1] for each in scores]
     summary = _summary(told_scores, strict, names, scoring, len(failures))
     _write(out, told_scores, names, summary)
     write_json(out / "failures.json", [asdict(failure) for failure in failures])

@@ -1,6 +1,7 @@
 """How a folder of segmentations is to be scored, and the score of one case."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,21 +71,39 @@ def scoring_of(request: Request, told: Told) -> tuple[Scoring, dict[int, str] | 
         protocol=request.protocol,
         surfaces=request.surfaces and not (told.classes or request.instances),
         tolerances_mm=dict(evaluation.nsd_mm),
-        default_tolerance_mm=request.tolerance_mm or evaluation.nsd_px or 1.0,
+        default_tolerance_mm=_first(request.tolerance_mm, evaluation.nsd_px, 1.0),
         iou=evaluation.iou or 0.5,
         z_crop_labels=evaluation.z_crop_labels,
     )
     return scoring, request.labels or named or told.labels
 
 
+def _first(*tolerances: float | None) -> float:
+    return next(one for one in tolerances if one is not None)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the files hold."""
+
+    classes: bool
+    """Predictions hold interior and boundary of objects that the truth numbers."""
+    instances: bool
+    """Predictions and truth number objects."""
+
+
 def score_files(
-    case: str, prediction: Path, truth: Path, names: dict[int, str], how: tuple[Scoring, bool, bool]
-) -> CaseScore:
-    """Score one prediction; `how` holds the rules, and whether either side numbers objects.
+    case: str,
+    files: tuple[Path, Path],
+    names: dict[int, str],
+    kind: Kind,
+    ways: Sequence[Scoring],
+) -> list[CaseScore]:
+    """Score a prediction against its truth, once for each of the `ways`; `files` in this order.
 
     A prediction that does not lie on the grid of its truth raises `GeometryError`.
     """
-    scoring, classes, instances = how
+    prediction, truth = files
     found, found_grid = read_labels(prediction)
     true, true_grid = read_labels(truth)
     if difference := true_grid.difference(found_grid):
@@ -92,14 +111,18 @@ def score_files(
             f"{prediction}: does not lie on the grid of {truth.name} ({difference}). "
             "Resample it onto that grid first."
         )
-    if not (classes or instances):
-        return score(case, (true, found), list(names), true_grid.spacing_mm, scoring)
-    cells = _cells(true, found, scoring, decoded=classes)
-    if instances:
-        return CaseScore(id=case, labels=(), cells=cells, voxels=true.size)
-    pair = (interior_and_boundary(true), found)
-    scored = score(case, pair, list(names), true_grid.spacing_mm, scoring)
-    return scored.model_copy(update={"cells": cells})
+    pair = (interior_and_boundary(true) if kind.classes else true, found)
+    scores = []
+    for way in ways:
+        if kind.instances:
+            scored = CaseScore(id=case, labels=(), voxels=true.size)
+        else:
+            scored = score(case, pair, list(names), true_grid.spacing_mm, way)
+        if kind.instances or kind.classes:
+            cells = _cells(true, found, way, decoded=kind.classes)
+            scored = scored.model_copy(update={"cells": cells})
+        scores.append(scored)
+    return scores
 
 
 def _cells(true: np.ndarray, found: np.ndarray, scoring: Scoring, *, decoded: bool) -> CellScore:

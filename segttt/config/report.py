@@ -21,7 +21,7 @@ class Scoring(Strict):
     """Surface Dice, distances and volumes beside the overlap."""
     tolerances_mm: dict[int, float] = {}
     """Tolerance of the surface Dice per label value; pixels for pictures."""
-    default_tolerance_mm: float = Field(default=1.0, gt=0)
+    default_tolerance_mm: float = Field(default=1.0, ge=0)
     """Of labels that `tolerances_mm` does not name."""
     iou: float = Field(default=0.5, gt=0, le=1)
     """Overlap at which a cell counts as found."""

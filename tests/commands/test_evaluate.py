@@ -87,6 +87,13 @@ def test_labels_and_tolerances_of_a_preset(volumes):
     assert evaluate(volumes, "--protocol", "mine") == 2
 
 
+def test_a_tolerance_of_nothing_is_meant(volumes):
+    assert evaluate(volumes, "--labels", "1=organ", "--tolerance", "0") == 0
+    found = summary(volumes)["per_label"][0]
+    assert found["tolerance_mm"] == 0
+    assert 0 < found["nsd"]["min"] < 1
+
+
 @pytest.fixture
 def cells(tmp_path):
     """Discs as numbered objects, and the classes that a perfect network would predict."""
