@@ -143,6 +143,21 @@ class CellSummary(Strict):
     tp: int
 
 
+class ModelFacts(Strict):
+    """One trained model that made the predictions; null where it was not measured."""
+
+    network: str
+    """Name of the run: the network and what the user changed of it."""
+    fold: str
+    seed: int
+    parameters: int
+    preset: str | None = None
+    """Preset of the plan."""
+    training_seconds: float | None = None
+    training_peak_bytes: int | None = None
+    """Highest memory of the training: of the device on a GPU, resident elsewhere."""
+
+
 class Summary(Strict):
     """All cases. Standard deviations are sample deviations (n - 1)."""
 
@@ -178,3 +193,7 @@ class Summary(Strict):
     """Cases of the lowest mean Dice, lowest first."""
     undeclared: dict[int, int] = {}
     """Value in the predictions that is no label -> number of cases."""
+    models: tuple[ModelFacts, ...] = ()
+    """Those whose logits were averaged; empty where the predictions do not tell."""
+    seconds_per_case: float | None = None
+    """Median time of one prediction, from file to file."""
