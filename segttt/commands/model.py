@@ -12,6 +12,7 @@ from segttt.config.strict import first_fault
 from segttt.errors import UsageError
 from segttt.io.models import load_tensors
 from segttt.networks.build import build
+from segttt.networks.uninitialised import Uninitialised
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ def _load(path: Path) -> tuple[Plan, nn.Module]:
         plan = Plan.model_validate_json(metadata["plan"])
     except ValidationError as error:
         raise UsageError(f"{path}: its plan is not valid: {first_fault(error)}.") from error
-    network = build(
-        plan.network, plan.topology, len(plan.channels), plan.classes, deep_supervision=False
-    )
+    with Uninitialised():
+        network = build(
+            plan.network, plan.topology, len(plan.channels), plan.classes, deep_supervision=False
+        )
     try:
         network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:

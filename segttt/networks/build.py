@@ -11,6 +11,7 @@ from segttt.config.network import NetworkSpec, Topology, UNetSpec
 from segttt.networks.plugin import PluginNetwork
 from segttt.networks.table import entry, names, spec
 from segttt.networks.unet import UNet
+from segttt.networks.uninitialised import Uninitialised
 
 __all__ = ["build", "entry", "names", "parameter_count", "spec"]
 
@@ -48,7 +49,7 @@ def build(
 
 def parameter_count(spec: NetworkSpec, topology: Topology, in_channels: int, classes: int) -> int:
     """How many numbers the network learns, found without allocating any of them."""
-    with torch.device("meta"):
+    with torch.device("meta"), Uninitialised():
         network = build(spec, topology, in_channels, classes)
     return sum(parameter.numel() for parameter in network.parameters())
 

@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segttt.config.network import NetworkSpec, Topology
 from segttt.networks.build import build
+from segttt.networks.uninitialised import Uninitialised
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ def cost(spec: NetworkSpec, topology: Topology, in_channels: int, classes: int) 
 
     Norms, activations and resampling are not counted.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), Uninitialised():
         network = build(spec, topology, in_channels, classes, deep_supervision=False).eval()
         image = torch.empty(1, in_channels, *topology.patch)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
