@@ -11,7 +11,7 @@ import torch
 from segttt.cases import Batch
 from segttt.config.plan import Plan
 from segttt.data.augment import recipe
-from segttt.data.augment.spatial import reach
+from segttt.data.augment.spatial import needed, reach
 from segttt.data.draws import TRAINING, VALIDATION, generator
 from segttt.data.sampler import Sampler, Window
 from segttt.io.store import StoredCase
@@ -73,7 +73,10 @@ class Loader:
         )
 
     def _read(self, window: Window, draw: recipe.Draw) -> RawSample:
-        box = window if draw.turn else window.centred(self.patch)
+        planar = len(self.plan.topology.patch) == 2
+        size = [b - a for a, b in zip(window.start, window.stop, strict=True)]
+        inner = needed(size[planar:], self.patch[planar:], draw.turn)
+        box = window.centred((*self.patch[:planar], *inner))
         case = self.cases[box.case]
         return RawSample(case.image(box.start, box.stop), case.label(box.start, box.stop), draw)
 
@@ -84,7 +87,7 @@ class Loader:
         images, labels = [], []
         for sample in samples:
             image = torch.from_numpy(sample.image).to(device, non_blocking=True)
-            truth = torch.from_numpy(sample.labels).to(device, non_blocking=True).long()
+            truth = torch.from_numpy(sample.labels).to(device, non_blocking=True)
             if len(patch) == 2:
                 image, truth = image[:, 0], truth[0]
             image, truth = recipe.apply(
@@ -93,7 +96,7 @@ class Loader:
             image, truth = recipe.clear_outside(image, truth, masked)
             images.append(image)
             labels.append(truth)
-        return Batch(torch.stack(images), torch.stack(labels))
+        return Batch(torch.stack(images), torch.stack(labels).long())
 
 
 def _as_3d(patch: Sequence[int]) -> Shape3:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from segttt.config.recipe import Augmentation
 from segttt.data.augment import intensity
-from segttt.data.augment.spatial import OUTSIDE, Turn, apply_turn, draw_turn, mirror
+from segttt.data.augment.interpolate import OUTSIDE
+from segttt.data.augment.spatial import Turn, apply_turn, draw_turn, mirror
 
 NONE = Augmentation(
     rotation=0, scaling=0, noise=0, blur=0, brightness=0, contrast=0,

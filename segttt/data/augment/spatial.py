@@ -9,11 +9,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from segttt.config.recipe import Augmentation
-
-OUTSIDE = -1
+from segttt.data.augment.interpolate import Places, image_at, labels_at
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,23 @@ def reach(patch: Sequence[int], recipe: Augmentation) -> tuple[int, ...]:
     return (*fixed, *(int(edge) for edge in largest / 0.85))
 
 
+def needed(window: Sequence[int], patch: Sequence[int], turn: Turn | None) -> tuple[int, ...]:
+    """The middle part of a window that a turned patch takes voxels from, at most the window.
+
+    Every edge has the parity of the window's, so that both have the same centre; without a turn
+    it is the patch.
+    """
+    if turn is None:
+        return tuple(patch)
+    matrix = np.abs(_matrix(turn))
+    fixed = len(patch) - len(matrix)  # dummy-2D turns the last two axes
+    half = np.array([(n - 1) / 2 for n in patch[fixed:]]) @ matrix
+    spans = [2 * math.ceil(h) + 2 for h in half]
+    wide = (n + (edge - n) % 2 for n, edge in zip(spans, window[fixed:], strict=True))
+    kept = (min(n, edge) for n, edge in zip(wide, window[fixed:], strict=True))
+    return (*window[:fixed], *kept)
+
+
 def apply_turn(
     image: Float[Tensor, "c *grid"],
     labels: Int[Tensor, "*grid"],
@@ -59,23 +74,16 @@ def apply_turn(
 ) -> tuple[Float[Tensor, "c *patch"], Int[Tensor, "*patch"]]:
     """Cut a turned patch from the middle of a larger window by (tri)linear interpolation.
 
-    Labels are interpolated class by class and the largest wins. What comes from outside the
-    window is 0 in the image and -1 in the labels.
+    The label of the largest interpolated share wins. What comes from outside the window is 0 in
+    the image and -1 in the labels.
     """
-    values = labels.unique()
-    values = values[values != OUTSIDE]
-    planes = torch.cat([image, (labels[None] == values.view(-1, *[1] * labels.ndim)).to(image)])
     planar = len(turn.angles_deg) == 1 and image.ndim == 4
     if planar:  # dummy-2D: every slice is a picture of its own
-        planes = planes.flatten(0, 1)
-        sampled = _sample(planes, patch[1:], turn).unflatten(0, (-1, patch[0]))
-    else:
-        sampled = _sample(planes, patch, turn)
-    channels = image.shape[0]
-    shares = sampled[channels:]
-    outside = 1 - shares.sum(0, keepdim=True)
-    best = torch.cat([outside, shares]).argmax(0)
-    return sampled[:channels], torch.cat([values.new_tensor([OUTSIDE]), values])[best]
+        places = _places(image.shape[2:], patch[1:], turn, image.device)
+        slices = image_at(image.flatten(0, 1), places).unflatten(0, (-1, patch[0]))
+        return slices, labels_at(labels, places)
+    places = _places(image.shape[1:], patch, turn, image.device)
+    return image_at(image, places), labels_at(labels[None], places)[0]
 
 
 def mirror(tensor: Tensor, axes: Sequence[int]) -> Tensor:
@@ -83,19 +91,23 @@ def mirror(tensor: Tensor, axes: Sequence[int]) -> Tensor:
     return tensor.flip([axis + 1 for axis in axes]) if axes else tensor
 
 
-def _sample(
-    planes: Float[Tensor, "c *grid"], patch: Sequence[int], turn: Turn
-) -> Float[Tensor, "c *patch"]:
-    matrix = reduce(np.matmul, _rotations([math.radians(angle) for angle in turn.angles_deg]))
-    size = planes.shape[1:]
-    axes = [torch.arange(n, device=planes.device) - (n - 1) / 2 for n in patch]
-    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).to(planes)
-    turned = offsets @ planes.new_tensor(matrix * turn.scale)
-    # grid_sample: -1 and 1 are the outer faces, axes in (x, y, z) order
-    place = (turned * planes.new_tensor([2.0 / n for n in size])).flip(-1)
-    return F.grid_sample(
-        planes[None], place[None], mode="bilinear", padding_mode="zeros", align_corners=False
-    )[0]
+def _places(size: Sequence[int], patch: Sequence[int], turn: Turn, device: torch.device) -> Places:
+    """Where each voxel of the patch lies in the window."""
+    matrix = _matrix(turn)
+    steps = [torch.arange(n, device=device, dtype=torch.float32) - (n - 1) / 2 for n in patch]
+    lines = [line.view(-1, *[1] * (len(patch) - 1 - axis)) for axis, line in enumerate(steps)]
+    coordinates = [
+        reduce(torch.add, (line * float(m) for line, m in zip(lines, matrix[:, axis], strict=True)))
+        + (n - 1) / 2
+        for axis, n in enumerate(size)
+    ]
+    return Places.of(coordinates, size)
+
+
+def _matrix(turn: Turn) -> np.ndarray:
+    """From offsets in the patch to offsets in the window, for row vectors."""
+    rotations = _rotations([math.radians(angle) for angle in turn.angles_deg])
+    return reduce(np.matmul, rotations) * turn.scale
 
 
 def _rotations(angles: Sequence[float]) -> list[np.ndarray]:

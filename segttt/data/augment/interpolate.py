@@ -1,0 +1,115 @@
+"""Images and label maps between their voxels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+OUTSIDE = -1
+MIXED = -(2**15)
+"""Of a cell whose corners differ; no label is that small."""
+EDGE = 2  # a place outside by any distance falls into a cell without a voxel of the grid
+
+
+@dataclass(frozen=True)
+class Places:
+    """Fractional places in a grid: the cell of voxels around each, and where in it."""
+
+    size: tuple[int, ...]
+    """Voxels of the grid with EDGE around it."""
+    cell: Int[Tensor, "*patch"]
+    """Lowest corner in the flattened grid."""
+    shares: tuple[Float[Tensor, "*patch"], ...]
+    """How far along each axis, 0 to 1."""
+
+    @classmethod
+    def of(cls, coordinates: Sequence[Float[Tensor, "*patch"]], grid: Sequence[int]) -> "Places":
+        """From voxel coordinates, one tensor for each axis of the grid."""
+        size = tuple(n + 2 * EDGE for n in grid)
+        corners = [at.floor().clamp_(-EDGE, n) for at, n in zip(coordinates, grid, strict=True)]
+        cell = _flat([corner.int() + EDGE for corner in corners], size)
+        pairs = zip(coordinates, corners, strict=True)
+        return cls(size, cell, tuple((at - corner).clamp_(0, 1) for at, corner in pairs))
+
+    def step(self, corner: Sequence[int]) -> int:
+        """From the lowest corner of a cell to another one, in the flattened grid."""
+        flat = 0
+        for one, n in zip(corner, self.size, strict=True):
+            flat = flat * n + one
+        return flat
+
+
+def image_at(planes: Float[Tensor, "n *grid"], places: Places) -> Float[Tensor, "n *patch"]:
+    """(Tri)linear interpolation; voxels beyond the grid are 0."""
+    flat = _edged(planes, 0).flatten(1)
+    cell = places.cell.flatten()
+    corners = product((0, 1), repeat=len(places.size))
+    values = [flat.index_select(1, cell + places.step(corner)) for corner in corners]
+    for share in reversed(places.shares):
+        line = share.flatten()
+        pairs = zip(values[0::2], values[1::2], strict=True)
+        values = [torch.lerp(low, high, line) for low, high in pairs]
+    return values[0].view(len(planes), *places.cell.shape)
+
+
+def labels_at(labels: Int[Tensor, "n *grid"], places: Places) -> Int[Tensor, "n *patch"]:
+    """The label with the largest share of the linear interpolation; of two, the lower one.
+
+    Voxels beyond the grid are -1. This is the argmax of the interpolated indicators of all labels,
+    whose cost would grow with their number: here only places in cells of several labels are
+    worked out.
+    """
+    edged = _edged(labels, OUTSIDE)
+    found = _cells(edged).index_select(1, places.cell.flatten())
+    picture, place = (found == MIXED).nonzero(as_tuple=True)
+    cell = places.cell.flatten()[place]
+    shares = [share.flatten()[place] for share in places.shares]
+    flat = edged.flatten(1)
+    around, weights = [], []
+    for corner in product((0, 1), repeat=len(shares)):
+        around.append(flat[picture, cell + places.step(corner)])
+        sides = (s if one else 1 - s for s, one in zip(shares, corner, strict=True))
+        weights.append(reduce(torch.mul, sides))
+    found[picture, place] = _largest(torch.stack(around), torch.stack(weights))
+    return found.view(len(labels), *places.cell.shape)
+
+
+def _edged(planes: Tensor, value: int) -> Tensor:
+    return pad(planes, (EDGE, EDGE) * (planes.ndim - 1), value=value)
+
+
+def _cells(edged: Int[Tensor, "n *grid"]) -> Int[Tensor, "n cells"]:
+    """For the cell above each voxel its label where its corners agree, else MIXED."""
+    cells = edged.clone()
+    low = high = edged
+    for axis in range(1, edged.ndim):
+        n = low.shape[axis] - 1
+        low = torch.minimum(low.narrow(axis, 0, n), low.narrow(axis, 1, n))
+        high = torch.maximum(high.narrow(axis, 0, n), high.narrow(axis, 1, n))
+    inside = tuple(slice(n) for n in low.shape)
+    cells[inside] = torch.where(low == high, low, MIXED)  # the last along an axis is never asked
+    return cells.flatten(1)
+
+
+def _flat(index: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+    """Position in the flattened grid."""
+    return reduce(lambda flat, axis: flat * size[axis] + index[axis], range(1, len(size)), index[0])
+
+
+def _largest(
+    labels: Int[Tensor, "corners places"], weights: Float[Tensor, "corners places"]
+) -> Int[Tensor, " places"]:
+    """The label of the largest summed weight, the lower one of two."""
+    best = torch.full_like(weights[0], -1)
+    winner = labels[0].clone()
+    for label in labels:
+        total = (weights * (labels == label)).sum(0)
+        better = (total > best) | ((total == best) & (label < winner))
+        winner = torch.where(better, label, winner)
+        best = torch.maximum(best, total)
+    return winner
