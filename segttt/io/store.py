@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import blosc2
@@ -57,7 +58,7 @@ class CaseRecord(Strict):
 
 @dataclass(frozen=True)
 class StoredCase:
-    """One prepared case; every read opens and closes its file, so threads may share it."""
+    """One prepared case; each thread reads through files of its own, so threads may share it."""
 
     folder: Path
     record: CaseRecord
@@ -96,6 +97,10 @@ class StoredCase:
         """Classes in the window; -1 outside the non-zero region and outside the volume."""
         return self._window(LABEL, start, stop, -1)
 
+    def _digest(self, name: str) -> str:
+        facts = self.record.files.get(name)
+        return facts.sha256 if facts else ""
+
     def _window(self, name: str, start: Shape3, stop: Shape3, fill: int) -> np.ndarray:
         size = tuple(b - a for a, b in zip(start, stop, strict=True))
         inside = [
@@ -103,8 +108,7 @@ class StoredCase:
             for a, b, n in zip(start, stop, self.shape, strict=True)
         ]
         try:
-            # Opening costs 0.1 ms and spares file descriptors: a cohort has thousands of files.
-            array: Any = blosc2.open(str(self.folder / name), mode="r", **MAPPED)
+            array = _opened(self.folder / name, self._digest(name), get_ident())
             lead = (slice(None),) * (array.ndim - 3)
             found: np.ndarray = array[lead + tuple(slice(a, b) for a, b in inside)]
         except (OSError, RuntimeError, ValueError) as error:
@@ -211,6 +215,15 @@ def _write(path: Path, array: np.ndarray, patch: tuple[int, ...]) -> None:
         blocks=lead + block,
         cparams={**COMPRESSION, "typesize": array.itemsize},
     )
+
+
+@lru_cache(maxsize=4096)
+def _opened(path: Path, digest: str, thread: int) -> Any:
+    """A mapped array, which holds no file descriptor; opening it costs as much as a small read.
+
+    `digest` keeps a case that was written anew apart from the old one; no two threads share one.
+    """
+    return blosc2.open(str(path), mode="r", **MAPPED)
 
 
 @lru_cache(maxsize=512)

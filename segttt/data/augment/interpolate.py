@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
+from math import prod
+from operator import mul
 
 import torch
 from jaxtyping import Float, Int
@@ -36,25 +38,21 @@ class Places:
         pairs = zip(coordinates, corners, strict=True)
         return cls(size, cell, tuple((at - corner).clamp_(0, 1) for at, corner in pairs))
 
-    def step(self, corner: Sequence[int]) -> int:
-        """From the lowest corner of a cell to another one, in the flattened grid."""
-        flat = 0
-        for one, n in zip(corner, self.size, strict=True):
-            flat = flat * n + one
-        return flat
+    def steps(self) -> list[int]:
+        """From the lowest corner of a cell to each, in the flattened grid; last axis fastest."""
+        strides = [prod(self.size[axis + 1 :]) for axis in range(len(self.size))]
+        corners = product((0, 1), repeat=len(strides))
+        return [sum(map(mul, corner, strides)) for corner in corners]
 
 
 def image_at(planes: Float[Tensor, "n *grid"], places: Places) -> Float[Tensor, "n *patch"]:
     """(Tri)linear interpolation; voxels beyond the grid are 0."""
     flat = _edged(planes, 0).flatten(1)
     cell = places.cell.flatten()
-    corners = product((0, 1), repeat=len(places.size))
-    values = [flat.index_select(1, cell + places.step(corner)) for corner in corners]
-    for share in reversed(places.shares):
-        line = share.flatten()
-        pairs = zip(values[0::2], values[1::2], strict=True)
-        values = [torch.lerp(low, high, line) for low, high in pairs]
-    return values[0].view(len(planes), *places.cell.shape)
+    values = [flat.index_select(1, cell + step) for step in places.steps()]
+    return _blended(values, [share.flatten() for share in places.shares]).view(
+        len(planes), *places.cell.shape
+    )
 
 
 def labels_at(labels: Int[Tensor, "n *grid"], places: Places) -> Int[Tensor, "n *patch"]:
@@ -67,15 +65,11 @@ def labels_at(labels: Int[Tensor, "n *grid"], places: Places) -> Int[Tensor, "n 
     edged = _edged(labels, OUTSIDE)
     found = _cells(edged).index_select(1, places.cell.flatten())
     picture, place = (found == MIXED).nonzero(as_tuple=True)
-    cell = places.cell.flatten()[place]
+    cell = places.cell.flatten()[place] + picture * edged[0].numel()
+    flat = edged.flatten()
+    around = [flat.index_select(0, cell + step) for step in places.steps()]
     shares = [share.flatten()[place] for share in places.shares]
-    flat = edged.flatten(1)
-    around, weights = [], []
-    for corner in product((0, 1), repeat=len(shares)):
-        around.append(flat[picture, cell + places.step(corner)])
-        sides = (s if one else 1 - s for s, one in zip(shares, corner, strict=True))
-        weights.append(reduce(torch.mul, sides))
-    found[picture, place] = _largest(torch.stack(around), torch.stack(weights))
+    found[picture, place] = _largest(around, shares)
     return found.view(len(labels), *places.cell.shape)
 
 
@@ -101,14 +95,34 @@ def _flat(index: Sequence[Tensor], size: Sequence[int]) -> Tensor:
     return reduce(lambda flat, axis: flat * size[axis] + index[axis], range(1, len(size)), index[0])
 
 
+def _blended(values: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:
+    """Linear interpolation between the corners of cells, last axis first."""
+    for share in reversed(shares):
+        pairs = zip(values[0::2], values[1::2], strict=True)
+        values = [torch.lerp(low, high, share) for low, high in pairs]
+    return values[0]
+
+
 def _largest(
-    labels: Int[Tensor, "corners places"], weights: Float[Tensor, "corners places"]
+    around: Sequence[Int[Tensor, " places"]], shares: Sequence[Float[Tensor, " places"]]
 ) -> Int[Tensor, " places"]:
-    """The label of the largest summed weight, the lower one of two."""
-    best = torch.full_like(weights[0], -1)
-    winner = labels[0].clone()
-    for label in labels:
-        total = (weights * (labels == label)).sum(0)
+    """The label of the largest share among the corners, the lower one of two."""
+    low, high = reduce(torch.minimum, around), reduce(torch.maximum, around)
+    upper = _blended([(label == high).to(shares[0]) for label in around], shares)
+    winner = torch.where(upper > 0.5, high, low)
+    third = reduce(torch.logical_or, ((label != low) & (label != high) for label in around))
+    several = third.nonzero().flatten()
+    if len(several):
+        corners = [label[several] for label in around]
+        winner[several] = _of_several(corners, [share[several] for share in shares])
+    return winner
+
+
+def _of_several(around: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:
+    best = torch.full_like(shares[0], -1)
+    winner = around[0].clone()
+    for label in around:
+        total = _blended([(label == other).to(best) for other in around], shares)
         better = (total > best) | ((total == best) & (label < winner))
         winner = torch.where(better, label, winner)
         best = torch.maximum(best, total)
