@@ -3,7 +3,7 @@
     python benchmarks/kernels/scan.py [--device cpu] [--repeats N] [--threads N]
 
 mamba-ssm is there where its CUDA scan can be imported. It gets its own layout, channels before
-tokens, without the cost of turning ours.
+tokens, without the cost of turning ours; as a backend (train.scan=mamba) it has that cost, too.
 """
 
 import sys
@@ -15,6 +15,7 @@ import contest
 import torch
 from torch import Tensor
 
+from segttt.kernels import backend
 from segttt.kernels.selective_scan import reference
 from segttt.kernels.selective_scan.op import selective_scan
 
@@ -68,6 +69,7 @@ def on_gpu(like: Tensor) -> Iterator[contest.Contest]:
     if mamba:
         twice = partial(_both_ways, mamba)
         entries["mamba-ssm twice, flips"] = (twice, [x.detach().requires_grad_() for x in given])
+        entries["mamba-ssm as backend"] = (_as_backend, given)
     yield from contest.passes("CT stage 3, both ways, 2x2x6720x512", entries, ("1.2", "1.2"))
 
 
@@ -93,6 +95,11 @@ def _both_ways(mamba: Callable[..., Tensor], *given: Tensor) -> Tensor:
     one, other = _turned(list(given)), _turned(list(given), 1)
     other = [x.flip(-1) if x.dim() == 3 else x for x in other]
     return torch.stack([mamba(*one).mT, mamba(*other).flip(-1).mT], 1)
+
+
+def _as_backend(*given: Tensor) -> Tensor:
+    with backend.scanning("mamba"):
+        return selective_scan(*given, backwards=[False, True])
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""TTT-Linear against the loop over mini-batches, and on a GPU against fla where that is installed.
+"""TTT-Linear against our plain PyTorch, the loop over mini-batches, and on a GPU fla if installed.
 
     python benchmarks/kernels/ttt_linear.py [--device cpu] [--repeats N] [--threads N]
 
@@ -16,6 +16,7 @@ import eager
 import torch
 from torch import Tensor
 
+from segttt.kernels import backend
 from segttt.kernels.ttt_linear.op import ttt_linear
 
 FP32 = torch.float32
@@ -32,19 +33,27 @@ def inputs(b: int, h: int, n: int, d: int, t: int, like: Tensor) -> list[Tensor]
 
 
 def rivals(given: list[Tensor]) -> dict[str, contest.Entry]:
-    return {"segttt": (ttt_linear, given), "loop": (eager.ttt_linear, given)}
+    ours = f"segttt, {backend.chosen(given[0], 'ttt_linear')}"
+    return {
+        ours: (ttt_linear, given),
+        "loop": (eager.ttt_linear, given),
+        contest.PLAIN: (ttt_linear, given),
+    }
 
 
 def on_cpu(like: Tensor) -> Iterator[contest.Contest]:
     shapes = {
-        "laptop, 2x4x180x32": (2, 4, 180, 32),
-        "CT bottleneck, 2x16x210x20": (2, 16, 210, 20),
-        "CT stage 3, 2x8x6720x32": (2, 8, 6720, 32),
+        "laptop, 2x4x180x32": (2, 4, 180, 32, 64),
+        "CT bottleneck, 2x16x210x20": (2, 16, 210, 20, 64),
+        "CT stage 3, 2x8x6720x32": (2, 8, 6720, 32, 64),
+        "the same": (2, 8, 6720, 32, 16),
+        "eight narrow heads, 2x8x6720x4": (2, 8, 6720, 4, 64),
+        "1x8x4096x64": (1, 8, 4096, 64, 64),
     }
     for task, shape in shapes.items():
-        given = inputs(*shape, 64, like)
+        given = inputs(*shape, like)
         check(given)
-        yield from contest.passes(f"{task}, t 64", rivals(given))
+        yield from contest.passes(f"{task}, t {shape[4]}", rivals(given))
 
 
 def on_gpu(like: Tensor) -> Iterator[contest.Contest]:
@@ -52,8 +61,7 @@ def on_gpu(like: Tensor) -> Iterator[contest.Contest]:
         given = inputs(2, 8, 6720, 32, t, like)
         check(given)
         task = f"CT stage 3, 2x8x6720x32, t {t}"
-        entries = rivals(given) | {contest.PLAIN: (ttt_linear, given)}
-        yield from contest.passes(task, entries, ("60", "40"))
+        yield from contest.passes(task, rivals(given), ("60", "40"))
         steps = -(-6720 // t)
         forward, backward = {16: (1.0, 1.8), 64: (1.6, 2.6)}[t]
         total = forward + backward
@@ -61,8 +69,7 @@ def on_gpu(like: Tensor) -> Iterator[contest.Contest]:
         alone = {"segttt": (ttt_linear, given)}
         yield from contest.passes(f"the same, {steps} steps", alone, bars)
     given = inputs(2, 16, 210, 20, 64, like)
-    entries = rivals(given) | {contest.PLAIN: (ttt_linear, given)}
-    yield from contest.passes("CT bottleneck, 2x16x210x20, t 64", entries, ("20", ""))
+    yield from contest.passes("CT bottleneck, 2x16x210x20, t 64", rivals(given), ("20", ""))
     graph = contest.replayed(contest.forward(ttt_linear, given))
     yield contest.Contest("the same as a CUDA graph, forward", {"segttt": graph}, "0.06 ms")
     given = inputs(2, 8, 16_384, 64, 64, like.bfloat16())

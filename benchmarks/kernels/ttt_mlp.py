@@ -1,4 +1,4 @@
-"""TTT-MLP against the loop over mini-batches.
+"""TTT-MLP against the loop over mini-batches and our plain PyTorch.
 
 python benchmarks/kernels/ttt_mlp.py [--device cpu] [--repeats N] [--threads N]
 """
@@ -12,6 +12,7 @@ import eager
 import torch
 from torch import Tensor
 
+from segttt.kernels import backend
 from segttt.kernels.ttt_mlp.op import ttt_mlp
 
 
@@ -28,6 +29,7 @@ def inputs(b: int, h: int, n: int, d: int, t: int, like: Tensor) -> list[Tensor]
 
 def contests(like: Tensor) -> Iterator[contest.Contest]:
     shapes = {
+        "laptop, 2x4x180x32": ((2, 4, 180, 32), ("", "")),
         "CT bottleneck, 2x16x210x20": ((2, 16, 210, 20), ("", "")),
         "CT stage 3, 2x8x6720x32": ((2, 8, 6720, 32), ("", "30")),
     }
@@ -36,11 +38,10 @@ def contests(like: Tensor) -> Iterator[contest.Contest]:
         with torch.no_grad():
             torch.testing.assert_close(ttt_mlp(*given), eager.ttt_mlp(*given), rtol=0, atol=2e-2)
         entries: dict[str, contest.Entry] = {
-            "segttt": (ttt_mlp, given),
+            f"segttt, {backend.chosen(like, 'ttt_mlp')}": (ttt_mlp, given),
             "loop": (eager.ttt_mlp, given),
+            contest.PLAIN: (ttt_mlp, given),
         }
-        if like.is_cuda:
-            entries[contest.PLAIN] = (ttt_mlp, given)
         yield from contest.passes(f"{task}, t 64", entries, bars if like.is_cuda else ("", ""))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from typing import Literal, get_args
@@ -10,15 +10,17 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from segttt.errors import UsageError
+from segttt.errors import MissingDependencyError, UsageError
+from segttt.kernels.ttt_mlp import choice
 
 Name = Literal["reference", "numba", "triton"]
 """Plain PyTorch; compiled loops on the CPU; GPU kernels."""
 
-Operator = Literal["ttt_linear", "ttt_mlp", "selective_scan"]
+Scan = Literal["auto", "mamba"]
+"""What runs selective scans on a GPU: what runs the other operators, or the CUDA kernels of the
+package mamba-ssm."""
 
-ON_NUMBA: tuple[Operator, ...] = ("selective_scan",)
-"""Operators that have loops for the CPU. PyTorch's products of small matrices are fast as it is."""
+Operator = Literal["ttt_linear", "ttt_mlp", "selective_scan"]
 
 OLDEST = (8, 0)
 """Compute capability that the GPU kernels are compiled and sized for, or newer."""
@@ -27,6 +29,9 @@ _forced: list[Name] = []
 """What `forced` asks for, innermost last. It belongs to the process, not to a context, as autograd
 goes back through what ran on a GPU in threads of its own, which no context variable reaches."""
 
+_scans: list[Scan] = []
+"""What `scanning` asks for, innermost last."""
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -34,7 +39,7 @@ class Backend:
 
     operator: Operator
     device: Literal["cpu", "cuda"]
-    backend: Name
+    backend: Name | Literal["mamba"]
     why: str
 
 
@@ -42,12 +47,10 @@ def chosen(x: Tensor, op: Operator) -> Name:
     """What runs `op` on tensors like `x`, its first argument.
 
     Called inside of operators, where the tensors are real; callers of an operator never ask.
-    Raises UsageError where `forced` asks for what `op` does not have.
+    Raises UsageError where `forced` asks for what cannot run.
     """
     if not _forced:
         return _choice(op, x.device, x.dtype)[0]
-    if _forced[-1] == "numba" and op not in ON_NUMBA:
-        raise UsageError(f"{op} has no numba backend; it runs on the reference or triton")
     if _forced[-1] == "numba" and x.dtype == torch.float64:
         raise UsageError("numba backends compute in float32; give float64 to the reference")
     return _forced[-1]
@@ -75,6 +78,39 @@ def reference_only() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def scanning(by: Scan) -> Iterator[None]:
+    """Run selective scans on a GPU by mamba-ssm, or as ever. Elsewhere it changes nothing.
+
+    What was scanned inside goes back by the same, inside or not.
+    """
+    _scans.append(by)
+    try:
+        yield
+    finally:
+        _scans.pop()
+
+
+def scans_by_mamba(u: Tensor) -> bool:
+    """Whether mamba-ssm was chosen to scan tensors like `u`, and is able to."""
+    chosen_so = _scans[-1:] == ["mamba"] and not _forced
+    return chosen_so and u.device.type == "cuda" and u.dtype != torch.float64
+
+
+def has_mamba() -> bool:
+    """Whether mamba-ssm is installed, and its CUDA scan with it."""
+    return _installed("mamba_ssm") and _installed("selective_scan_cuda")
+
+
+def require_mamba() -> None:
+    """Raise MissingDependencyError where mamba-ssm or its CUDA scan is not installed."""
+    if not has_mamba():
+        raise MissingDependencyError(
+            "train.scan=mamba needs mamba-ssm with its CUDA scan: pip install 'segttt[mamba]', or "
+            "leave scans to segttt with --set train.scan=auto."
+        )
+
+
 def backend_info() -> list[Backend]:
     """What would run each operator in float32, on the CPU and on a GPU where there is one."""
     kinds: list[Literal["cpu", "cuda"]] = ["cpu"]
@@ -84,19 +120,30 @@ def backend_info() -> list[Backend]:
     for operator in get_args(Operator):
         for kind in kinds:
             name, why = _choice(operator, torch.device(kind), torch.float32)
-            rows.append(Backend(operator, kind, name, why))
+            row = Backend(operator, kind, name, why)
+            on_gpu = operator == "selective_scan" and kind == "cuda"
+            rows.append(_or_mamba(row) if on_gpu else row)
     return rows
+
+
+def _or_mamba(row: Backend) -> Backend:
+    if _scans[-1:] == ["mamba"] and not _forced:
+        return replace(row, backend="mamba", why="chosen by train.scan=mamba")
+    if has_mamba():
+        why = f"{row.why}; mamba-ssm is installed, train.scan=mamba chooses it"
+        return replace(row, why=why)
+    return row
 
 
 def _choice(op: Operator, device: torch.device, dtype: torch.dtype) -> tuple[Name, str]:
     if dtype == torch.float64:
         return "reference", "float64 is for checking"
     if device.type == "cuda":
-        return _on_gpu(device)
+        name, why = _on_gpu(device)
+        limited = op == "ttt_mlp" and name == "triton"
+        return name, f"{why}; {choice.LIMITS}, else plain PyTorch" if limited else why
     if device.type != "cpu":
         return "reference", f"no kernels for {device.type}"
-    if op not in ON_NUMBA:
-        return "reference", "PyTorch's own products are fast here"
     if not _installed("numba"):
         return "reference", "numba is not installed; pip install 'segttt[cpu]' makes it faster"
     return "numba", "loops compiled for this processor"

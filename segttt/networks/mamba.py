@@ -1,6 +1,7 @@
 """The Mamba mixer: a selective state-space layer along any number of scan orders."""
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from segttt.kernels.selective_scan.op import selective_scan
 from segttt.networks.causal_conv import CausalConv, of_orders
 from segttt.networks.layout import MixerSite
 from segttt.networks.mamba_init import state_matrix_log, step_bias
-from segttt.networks.sequences import Grid, Sequences
+from segttt.networks.sequences import RASTER, Grid, Sequences
 
 
 class Mamba(nn.Module):
@@ -28,6 +29,9 @@ class Mamba(nn.Module):
         own = 1 if spec.share_orders else len(site.scans)
         self.rank, self.states = math.ceil(width / 16), spec.states
         self.sequences = Sequences(site.scans, site.grid, mean=spec.merge == "mean")
+        self.merge: Literal["sum", "mean"] = spec.merge
+        self.ways = [RASTER[order] for order in site.scans if order in RASTER]
+        self.in_place = len(self.ways) == len(site.scans)
         self.enter = nn.Linear(width, 2 * inner, bias=False)
         self.leave = nn.Linear(inner, width, bias=False)
         self.conv = CausalConv(own, inner, spec.conv_width)
@@ -42,15 +46,25 @@ class Mamba(nn.Module):
     def forward(self, x: Float[Tensor, "b n c"], grid: Grid) -> Float[Tensor, "b n c"]:
         """`x` are the tokens of a map of edge lengths `grid`, in raster order."""
         u, z = self.enter(x).chunk(2, -1)
-        return self.leave(self.sequences(u, grid, self._scan) * F.silu(z))
+        if not self.in_place:
+            return self.leave(self.sequences(u, grid, self._scan) * F.silu(z))
+        orders = len(self.ways)  # all of the raster, so that the operator can join and gate them
+        same = u[:, None].expand(-1, orders, -1, -1)
+        return self.leave(self._scan(same, slice(0, orders), self.ways, z))
 
     def _scan(
-        self, u: Float[Tensor, "b g n d"], which: slice, backwards: list[bool]
-    ) -> Float[Tensor, "b g n d"]:
+        self,
+        u: Float[Tensor, "b g n d"],
+        which: slice,
+        backwards: list[bool],
+        z: Float[Tensor, "b n d"] | None = None,
+    ) -> Float[Tensor, "b *g n d"]:
+        """Along the orders in `which`; where there is a `z`, joined and gated by it."""
         u = F.silu(self.conv(u, which, backwards))
         small = torch.einsum("bgnd,grd->bgnr", u, of_orders(self.select, which))
         low, B, C = small.split([self.rank, self.states, self.states], -1)
         dt = torch.einsum("bgnr,gdr->bgnd", low, of_orders(self.step, which))
         A = -torch.exp(of_orders(self.A_log, which))
         D, bias = of_orders(self.D, which), of_orders(self.step_bias, which)
-        return selective_scan(u, dt, A, B, C, D, bias, backwards=backwards)
+        merge = "none" if z is None else self.merge
+        return selective_scan(u, dt, A, B, C, D, bias, backwards=backwards, merge=merge, z=z)

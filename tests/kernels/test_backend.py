@@ -5,7 +5,7 @@ from threading import Thread
 import pytest
 import torch
 
-from segttt.errors import UsageError
+from segttt.errors import MissingDependencyError, UsageError
 from segttt.kernels import backend
 
 X = torch.zeros(1)
@@ -51,13 +51,13 @@ class _Elsewhere(torch.Tensor):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_the_scan_runs_on_numba_where_that_is_installed(installed, dtype):
+@pytest.mark.parametrize("op", ["selective_scan", "ttt_linear", "ttt_mlp"])
+def test_a_cpu_runs_numba_where_that_is_installed(installed, op, dtype):
     x = X.to(dtype)
     installed("numba", "triton")
-    assert backend.chosen(x, "selective_scan") == "numba"
-    assert backend.chosen(x, "ttt_mlp") == "reference"
+    assert backend.chosen(x, op) == "numba"
     installed("triton")
-    assert backend.chosen(x, "selective_scan") == "reference"
+    assert backend.chosen(x, op) == "reference"
 
 
 @pytest.mark.parametrize("op", ["selective_scan", "ttt_linear", "ttt_mlp"])
@@ -114,8 +114,8 @@ def test_nothing_can_be_forced_that_is_not_there(installed):
     installed("numba")
     with pytest.raises(UsageError, match="needs the package triton"), backend.forced("triton"):
         pass
-    with backend.forced("numba"), pytest.raises(UsageError, match="ttt_mlp has no numba"):
-        backend.chosen(X, "ttt_mlp")
+    with backend.forced("numba"), pytest.raises(UsageError, match="float64 to the reference"):
+        backend.chosen(X.double(), "ttt_mlp")
 
 
 def test_the_report_names_every_operator_and_device_with_a_reason(installed, gpu):
@@ -123,13 +123,16 @@ def test_the_report_names_every_operator_and_device_with_a_reason(installed, gpu
     gpu(9, 0)
     rows = backend.backend_info()
     assert [(row.operator, row.device, row.backend) for row in rows] == [
-        ("ttt_linear", "cpu", "reference"),
+        ("ttt_linear", "cpu", "numba"),
         ("ttt_linear", "cuda", "triton"),
-        ("ttt_mlp", "cpu", "reference"),
+        ("ttt_mlp", "cpu", "numba"),
         ("ttt_mlp", "cuda", "triton"),
         ("selective_scan", "cpu", "numba"),
         ("selective_scan", "cuda", "triton"),
     ]
+    whys = {row.operator: row.why for row in rows if row.device == "cuda"}
+    assert whys["ttt_linear"] == "compute capability 9.0"
+    assert "; heads of up to 64 channels, mini-batches of up to 64 tokens, else" in whys["ttt_mlp"]
     gpu(7, 5)
     whys = {row.why for row in backend.backend_info() if row.device == "cuda"}
     assert whys == {"compute capability 7.5, kernels need 8.0"}
@@ -138,6 +141,51 @@ def test_the_report_names_every_operator_and_device_with_a_reason(installed, gpu
 def test_the_report_says_how_to_get_a_faster_one(installed, monkeypatch):
     installed()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    (scan,) = (row for row in backend.backend_info() if row.operator == "selective_scan")
-    assert scan.backend == "reference"
-    assert "pip install" in scan.why
+    for row in backend.backend_info():
+        assert row.backend == "reference"
+        assert "pip install 'segttt[cpu]'" in row.why
+
+
+def test_mamba_scans_where_it_was_chosen_on_a_gpu_only(installed):
+    installed("mamba_ssm", "selective_scan_cuda")
+    gpu_tensor = fake("cuda")
+    assert not backend.scans_by_mamba(gpu_tensor)
+    with backend.scanning("mamba"):
+        assert backend.scans_by_mamba(gpu_tensor)
+        assert backend.scans_by_mamba(fake("cuda", torch.bfloat16))
+        assert not backend.scans_by_mamba(fake("cuda", torch.float64))
+        assert not backend.scans_by_mamba(X)
+        with backend.scanning("auto"):
+            assert not backend.scans_by_mamba(gpu_tensor)
+        with backend.reference_only():
+            assert not backend.scans_by_mamba(gpu_tensor)
+    assert not backend.scans_by_mamba(gpu_tensor)
+
+
+@pytest.mark.parametrize("packages", [(), ("mamba_ssm",), ("selective_scan_cuda",)])
+def test_mamba_needs_its_cuda_scan(installed, packages):
+    installed(*packages)
+    with pytest.raises(MissingDependencyError, match=r"segttt\[mamba\].*train.scan=auto"):
+        backend.require_mamba()
+    installed("mamba_ssm", "selective_scan_cuda")
+    backend.require_mamba()
+
+
+def test_the_report_says_whether_mamba_is_installed_and_chosen(installed, gpu):
+    gpu(9, 0)
+
+    def scan_row() -> backend.Backend:
+        rows = backend.backend_info()
+        return next(r for r in rows if (r.operator, r.device) == ("selective_scan", "cuda"))
+
+    installed("triton")
+    assert "mamba" not in scan_row().why
+    installed("triton", "mamba_ssm", "selective_scan_cuda")
+    row = scan_row()
+    assert row.backend == "triton"
+    assert row.why.endswith("mamba-ssm is installed, train.scan=mamba chooses it")
+    with backend.scanning("mamba"):
+        row = scan_row()
+        assert (row.backend, row.why) == ("mamba", "chosen by train.scan=mamba")
+        others = [one.backend for one in backend.backend_info() if one.operator == "ttt_linear"]
+        assert others == ["reference", "triton"]

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from segttt.config.network import UNetSpec
+from segttt.kernels.selective_scan.op import selective_scan
+from segttt.networks import mamba as networks_mamba
 from segttt.networks.layout import MixerSite
 from segttt.networks.mamba import Mamba
 
@@ -87,3 +89,33 @@ def test_starts_of_the_parameters():
     torch.testing.assert_close(layer.A_log.exp(), torch.arange(1.0, 17).expand(2, 128, 16))
     assert layer.D.unique().tolist() == [1.0]
     assert layer.step.abs().max() <= layer.rank**-0.5
+
+
+@pytest.mark.parametrize("merge", ["sum", "mean"])
+@pytest.mark.parametrize("scans", [("a",), ("-b",), ("a", "b"), ("-a", "b", "a")])
+def test_what_the_operator_joins_and_gates_is_joined_and_gated(scans, merge):
+    """Along the raster; as PyTorch's own operations join and gate the results of other orders."""
+    layer = mamba(6, scans, merge=merge).double()
+    x = torch.randn(2, 24, 6, dtype=torch.float64, requires_grad=True)
+    results = []
+    for in_place in (True, False):
+        layer.in_place = in_place
+        out = layer(x, GRID)
+        results.append((out, *torch.autograd.grad(out.sin().sum(), [x, *layer.parameters()])))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize(
+    ("scans", "hows"),
+    [(("a", "b"), ["mean"]), (("a",), ["mean"]), (("k",), ["none"]), (("a", "k"), ["none"] * 2)],
+)
+def test_the_operator_joins_where_all_orders_are_of_the_raster(monkeypatch, scans, hows):
+    calls = []
+
+    def spy(*tensors, merge, z, **how):
+        calls.append((merge, z is not None))
+        return selective_scan(*tensors, merge=merge, z=z, **how)
+
+    monkeypatch.setattr(networks_mamba, "selective_scan", spy)
+    mamba(6, scans, merge="mean")(torch.randn(1, 24, 6), GRID)
+    assert calls == [(how, how != "none") for how in hows]

@@ -12,7 +12,7 @@ def forward(
     """The result in `dtype`, and what the gate has multiplied, which is empty without a gate."""
     if merge == "none":
         return y.to(dtype), y.new_empty(0, dtype=dtype)
-    merged = y.sum(1) if merge == "sum" else y.mean(1)
+    merged = y[:, 0] if y.shape[1] == 1 else y.sum(1) if merge == "sum" else y.mean(1)
     if z is None:
         return merged.to(dtype), y.new_empty(0, dtype=dtype)
     return (merged * F.silu(z.to(y.dtype))).to(dtype), merged.to(dtype)
@@ -31,9 +31,9 @@ def backward(
     d_merged, d_z = d_out, None
     if z is not None:
         kind = torch.promote_types(d_out.dtype, torch.float32)
-        gate, wide = torch.sigmoid(z.to(kind)), z.to(kind)
-        d_merged = d_out.to(kind) * (wide * gate)
-        d_z = (d_out * merged.to(kind) * (gate * (1 + wide * (1 - gate)))).to(z.dtype)
+        wide, d_wide = z.to(kind), d_out.to(kind)
+        d_merged = d_wide * F.silu(wide)
+        d_z = torch.ops.aten.silu_backward(d_wide * merged.to(kind), wide).to(z.dtype)
     if merge == "mean":
         d_merged = d_merged / scans
     return d_merged[:, None].expand(-1, scans, -1, -1), d_z

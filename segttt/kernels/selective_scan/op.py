@@ -43,6 +43,11 @@ def selective_scan(
         )
     if z is not None and merge == "none":
         raise UsageError('a gate z needs the scans joined; pass merge="sum" or merge="mean"')
+    if backend.scans_by_mamba(u):
+        from segttt.kernels.selective_scan import mamba
+
+        inputs = cpu.Inputs(u, dt, A, B, C, D, dt_bias)
+        return mamba.selective_scan(inputs, turned, merge, z)  # pyright: ignore[reportCallIssue]
     return _selective_scan(u, dt, A, B, C, D, dt_bias, turned, merge, z)[0]
 
 

@@ -99,13 +99,17 @@ def _ttt_linear(
     """The output, and where asked for the states [m, b, h, d + 1, d] and losses [b, h, m, 2]."""
     tensors = (q, k, v, lr, rho, W0, b0, gamma, beta)
     with torch.autocast(q.device.type, enabled=False):
-        if backend.chosen(q, "ttt_linear") == "triton":
+        chosen = backend.chosen(q, "ttt_linear")
+        how = {"causal": causal, "backwards": backwards}
+        if chosen == "triton":
             from segttt.kernels.ttt_linear import triton_forward
 
-            return triton_forward.forward(
-                *tensors, eps, causal=causal, backwards=backwards, keep=keep, measure=measure
-            )
-        out, states = reference.forward(*tensors, eps, causal=causal, backwards=backwards)
+            return triton_forward.forward(*tensors, eps, **how, keep=keep, measure=measure)
+        if chosen == "numba":
+            from segttt.kernels.ttt_linear import numba_step
+
+            return numba_step.forward(*tensors, eps, **how, keep=keep, measure=measure)
+        out, states = reference.forward(*tensors, eps, **how)
         losses = q.new_empty(0, dtype=torch.float32)
         if measure:
             losses = reference.losses(
@@ -162,10 +166,15 @@ def _ttt_linear_backward(
         if not states.numel():
             tensors = (*sequences, W0, b0, gamma, beta)
             _, states, _ = _ttt_linear(*tensors, eps, causal, backwards, True, False)
-        if backend.chosen(q, "ttt_linear") == "triton":
+        chosen = backend.chosen(q, "ttt_linear")
+        if chosen == "triton":
             from segttt.kernels.ttt_linear import triton_backward
 
             grads = triton_backward.backward(d_out, states, sequences, gamma, beta, eps, **how)
+        elif chosen == "numba":
+            from segttt.kernels.ttt_linear import numba_step
+
+            grads = numba_step.backward(d_out, states, sequences, gamma, beta, eps, **how)
         else:
             grads = reference.backward(d_out, states, sequences, gamma, beta, eps, **how)
     return [grad.contiguous() for grad in grads]

@@ -1,11 +1,7 @@
 """Whether a GPU kernel serves a TTT-MLP of given sizes."""
 
-import warnings
-
 import torch
 from torch import Tensor
-
-from segttt.kernels import backend
 
 LONGEST = 64
 """Tokens in a mini-batch. What its tokens see of each other is one tile of t x t numbers."""
@@ -16,6 +12,8 @@ WIDEST = 64
 SHARED_BYTES = 110_592
 """Shared memory of the largest kernel: over 32 tokens and 32 channels, in float32. Data centre GPUs
 have it; others, with 101,376 bytes, do not."""
+
+LIMITS = f"heads of up to {WIDEST} channels, mini-batches of up to {LONGEST} tokens"
 
 
 def supported(d: int, t: int, kind: torch.dtype) -> str | None:
@@ -29,19 +27,12 @@ def supported(d: int, t: int, kind: torch.dtype) -> str | None:
     return None
 
 
-def by_triton(q: Tensor, rho: Tensor) -> bool:
-    """Whether a GPU kernel runs on these queries and position scales.
-
-    Warns where one would but for their sizes.
-    """
-    if backend.chosen(q, "ttt_mlp") != "triton":
-        return False
+def unsuited(q: Tensor, rho: Tensor) -> str | None:
+    """Why no GPU kernel serves these queries and position scales, or None."""
     d, t = q.shape[3], min(q.shape[2], len(rho))
     why = supported(d, t, q.dtype)
     if why is None and q.is_cuda and q.dtype == torch.float32 and min(d, t) > 32:
         shared = torch.cuda.get_device_properties(q.device).shared_memory_per_block_optin
         if shared < SHARED_BYTES:
             why = f"in float32 {d} channels and {t} tokens take more shared memory than there is"
-    if why is not None:
-        warnings.warn(f"ttt_mlp runs as plain PyTorch: {why}", stacklevel=2)
-    return why is None
+    return why

@@ -1,5 +1,6 @@
 """TTT-MLP: an inner model of two layers that takes one gradient step per mini-batch of tokens."""
 
+import warnings
 from collections.abc import Collection
 from typing import Any
 
@@ -7,8 +8,8 @@ import torch
 from torch import Size, Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from segttt.kernels.ttt_mlp import reference
-from segttt.kernels.ttt_mlp.choice import by_triton
+from segttt.kernels import backend
+from segttt.kernels.ttt_mlp import choice, reference
 
 WORTH_SAVING = 10
 """States are kept for the backward pass where they take at most this many times the room of the
@@ -87,6 +88,16 @@ def _keep(q: Tensor, rho: Tensor, W1: Tensor, differentiable: bool) -> bool:
     return worth and differentiable and torch.is_grad_enabled()
 
 
+def _chosen(q: Tensor, rho: Tensor) -> backend.Name:
+    """What runs these; warns where a GPU kernel would but for their sizes."""
+    name = backend.chosen(q, "ttt_mlp")
+    why = choice.unsuited(q, rho) if name == "triton" else None
+    if why is None:
+        return name
+    warnings.warn(f"ttt_mlp runs as plain PyTorch: {why}", stacklevel=2)
+    return "reference"
+
+
 @torch.library.custom_op("segttt::ttt_mlp", mutates_args=())
 def _ttt_mlp(
     q: Tensor,
@@ -112,12 +123,15 @@ def _ttt_mlp(
     """
     sequences, inner, norm = (q, k, v, lr, rho), (W1, b1, W2, b2), (gamma, beta)
     with torch.autocast(q.device.type, enabled=False):
-        if by_triton(q, rho):
+        name, given = _chosen(q, rho), (sequences, inner, norm, eps, causal, backwards)
+        if name == "triton":
             from segttt.kernels.ttt_mlp import triton_launch
 
-            return triton_launch.forward(
-                sequences, inner, norm, eps, causal, backwards, keep=keep, measure=measure
-            )
+            return triton_launch.forward(*given, keep=keep, measure=measure)
+        if name == "numba":
+            from segttt.kernels.ttt_mlp import numba_step
+
+            return numba_step.forward(*given, keep=keep, measure=measure)
         how = {"causal": causal, "backwards": backwards}
         out, *states = reference.forward(
             *sequences, *inner, *norm, eps, **how, keep=keep or measure
@@ -186,10 +200,15 @@ def _ttt_mlp_backward(
                 *sequences, *inner, *norm, eps, causal, backwards, True, False
             )
         states = first, second
-        if by_triton(q, rho):
+        name = _chosen(q, rho)
+        if name == "triton":
             from segttt.kernels.ttt_mlp import triton_launch
 
             grads = triton_launch.backward(d_out, states, sequences, norm, eps, causal, backwards)
+        elif name == "numba":
+            from segttt.kernels.ttt_mlp import numba_step
+
+            grads = numba_step.backward(d_out, states, sequences, norm, eps, causal, backwards)
         else:
             grads = reference.backward(
                 d_out, states, sequences, *norm, eps, causal=causal, backwards=backwards

@@ -17,21 +17,26 @@ from segttt.networks.layer_norm import LayerNorm
 from segttt.networks.mamba_init import state_matrix_log, step_bias
 
 DIRECTIONS = 4
+"""Along rows, along columns, and both of these backwards."""
 BLOCK_EPS = 1e-6
 MULTIPLE = 32
 LINEAR_STD = 0.02
 
 
-def to_sequences(x: Float[Tensor, "b y x c"]) -> Float[Tensor, "b 4 n c"]:
-    """The pixels row by row, column by column, and both of these backwards."""
-    forth = torch.stack([x.flatten(1, 2), x.transpose(1, 2).flatten(1, 2)], 1)
-    return torch.cat([forth, forth.flip(2)], 1)
+def rows_of(x: Float[Tensor, "b y x c"]) -> Float[Tensor, "b n c"]:
+    """The pixels row by row."""
+    return x.flatten(1, 2)
 
 
-def to_map(sequences: Float[Tensor, "b 4 n c"], width: int) -> Float[Tensor, "b y x c"]:
-    """Put every token of the four sequences back on its pixel, and add; `width` pixels a row."""
-    forth, back = sequences.chunk(2, 1)
-    rows, columns = (forth + back.flip(2)).unbind(1)
+def columns_of(x: Float[Tensor, "b y x c"]) -> Float[Tensor, "b n c"]:
+    """The pixels column by column."""
+    return x.transpose(1, 2).flatten(1, 2)
+
+
+def to_map(
+    rows: Float[Tensor, "b n c"], columns: Float[Tensor, "b n c"], width: int
+) -> Float[Tensor, "b y x c"]:
+    """Put the tokens of both back on their pixels, and add; `width` pixels a row."""
     return rows.unflatten(1, (-1, width)) + columns.unflatten(1, (width, -1)).transpose(1, 2)
 
 
@@ -61,17 +66,20 @@ class SS2D(nn.Module):
     def forward(self, x: Float[Tensor, "b y x c"]) -> Float[Tensor, "b y x c"]:
         u, z = self.enter(x).chunk(2, -1)
         u = F.silu(self.conv(u.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-        scanned = to_map(self._scan(to_sequences(u)), x.shape[2])
-        return self.leave(self.norm(scanned) * F.silu(z))
+        rows, columns = self._scan(rows_of(u), 0), self._scan(columns_of(u), 1)
+        return self.leave(self.norm(to_map(rows, columns, x.shape[2])) * F.silu(z))
 
-    def _scan(self, u: Tensor) -> Tensor:
-        low, B, C = (u @ self.select.mT).split(self.selected, -1)
-        dt = low @ self.step.mT  # [b, 4, n, inner]
-        parts = (u, dt, -self.A_log.exp(), B, C, self.D, self.step_bias)
+    def _scan(self, u: Float[Tensor, "b n d"], first: int) -> Float[Tensor, "b n d"]:
+        """The tokens forwards and backwards, directions `first` and `first` + 2, added."""
+        which = slice(first, None, DIRECTIONS // 2)
+        same = u[:, None]
+        low, B, C = (same @ self.select[which].mT).split(self.selected, -1)
+        dt = low @ self.step[which].mT  # [b, 2, n, d]
+        weights = self.A_log[which], self.D[which], self.step_bias[which]
+        parts = (same.expand_as(dt), dt, -weights[0].exp(), B, C, *weights[1:])
         # The operator itself is deaf to autocast: it computes in the dtype that it is given.
-        return selective_scan(
-            *(part.to(torch.promote_types(part.dtype, torch.float32)) for part in parts)
-        )
+        wide = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in parts)
+        return selective_scan(*wide, backwards=(False, True), merge="sum")
 
 
 class VSSBlock(nn.Module):

@@ -20,6 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from segttt.kernels.specimen import Specimen
+from tests.kernels.compile import offsets
 
 OPERATORS = ("ttt_linear", "ttt_mlp", "selective_scan")
 SHARED = {80: 166_912, 90: 232_448, 120: 101_376}
@@ -95,6 +96,7 @@ def cost(task: tuple[str, int, int]) -> Cost:
     faults = [
         f"{found:.4g} {what}, limit {limit}" for found, limit, what in limits if found > limit
     ]
+    faults += offsets.faults(built.asm["ttir"], kernel.fn.__name__, name)
     return Cost(name, one.name, capability, registers, stack, shared, spent, faults)
 
 

@@ -1,6 +1,7 @@
 """Every GPU kernel compiles for the GPUs it is meant for, and stays within its limits."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +11,17 @@ import pytest
 pytest.importorskip("triton")
 
 ROOT = Path(__file__).resolve().parents[3]
+FIRST_CALL_SECONDS = 60
+"""Processor time; a first step takes 5 to 14 s of a core."""
 
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """Rows of the table, made in a process whose kernels are not interpreted."""
+    """Rows of a table, made in a process whose kernels are not interpreted."""
     monkeypatch.delenv("TRITON_INTERPRET")
 
-    def run(*options: str) -> list[dict]:
-        command = [sys.executable, "-m", "tests.kernels.compile.table", "--json", *options]
+    def run(*options: str, script: str = "table") -> list[dict]:
+        command = [sys.executable, "-m", f"tests.kernels.compile.{script}", "--json", *options]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
@@ -36,21 +39,43 @@ def test_the_whole_table_keeps_its_limits(compiled):
 
 
 def test_what_breaks_a_limit_is_named(compiled):
-    """The sample has a kernel that spills, and one that may take no time."""
+    """The sample has a kernel that spills, one that may take no time, and one whose offsets are of
+    32 bits: 2^24 programs times 256."""
     rows = compiled("--whole", "--only", "tests.kernels.compile.sample")
     faults = {(row["name"], row["capability"]): row["faults"] for row in rows}
     assert list(faults) == [
         ("double 256", 90),
         ("double 512", 90),
+        ("near 256", 90),
         ("centred 128", 90),
         ("double 256", 80),
         ("double 256", 120),
     ]
     assert faults.pop(("double 512", 90))[0].endswith("seconds to compile, limit 0.0")
     assert faults.pop(("centred 128", 90))[0].endswith("bytes of stack, limit 16")
+    (far,) = faults.pop(("near 256", 90))
+    assert re.fullmatch(r"arith.muli from 0 to 4.3e\+09 in 32 bits, sample.py:\d+", far)
     assert not any(faults.values())
 
 
 def test_one_specimen_stands_for_its_kernel_unless_all_are_asked_for(compiled):
     rows = compiled("--only", "tests.kernels.compile.sample")
-    assert [row["name"] for row in rows if row["capability"] == 90] == ["double 256", "centred 128"]
+    assert [row["name"] for row in rows if row["capability"] == 90] == [
+        "double 256",
+        "near 256",
+        "centred 128",
+    ]
+
+
+def test_the_first_step_of_a_network_compiles_forward_and_backward(compiled):
+    (found,) = compiled("mm-unet", script="first_call")
+    kernels = {"scan_kernel", "ends_kernel", "carry_kernel", "gate_kernel", "gradient_kernel"}
+    assert set(found["forms"]) == kernels
+    assert 0 < found["seconds"] < FIRST_CALL_SECONDS
+
+
+@pytest.mark.slow
+def test_the_first_step_of_every_network_compiles_within_a_minute(compiled):
+    found = {one["network"]: one["seconds"] for one in compiled(script="first_call")}
+    assert len(found) == 4
+    assert max(found.values()) < FIRST_CALL_SECONDS

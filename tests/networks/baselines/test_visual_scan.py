@@ -15,8 +15,9 @@ from segttt.networks.baselines.visual_scan import (
     VSSBlock,
     VSSEncoder,
     check_grid,
+    columns_of,
+    rows_of,
     to_map,
-    to_sequences,
 )
 
 
@@ -32,19 +33,17 @@ def maps(*shape: int) -> torch.Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-def test_the_four_directions_of_a_map_of_two_rows():
+def test_the_rows_and_columns_of_a_map_of_two_rows():
     pixels = torch.tensor([[0.0, 1, 2], [3, 4, 5]])[None, ..., None]
-    rows, columns = [0, 1, 2, 3, 4, 5], [0, 3, 1, 4, 2, 5]
-    expected = torch.tensor([rows, columns, rows[::-1], columns[::-1]]).float()
-    assert torch.equal(to_sequences(pixels)[0, :, :, 0], expected)
+    assert rows_of(pixels).flatten().tolist() == [0, 1, 2, 3, 4, 5]
+    assert columns_of(pixels).flatten().tolist() == [0, 3, 1, 4, 2, 5]
 
 
-@pytest.mark.parametrize("direction", range(4))
-def test_each_direction_comes_back_to_its_pixels(direction: int):
+def test_rows_and_columns_come_back_to_their_pixels():
     x = maps(2, 3, 5, 4)
-    alone = torch.zeros(2, 4, 15, 4, dtype=torch.float64)
-    alone[:, direction] = to_sequences(x)[:, direction]
-    assert torch.equal(to_map(alone, 5), x)
+    nothing = torch.zeros(2, 15, 4, dtype=torch.float64)
+    assert torch.equal(to_map(rows_of(x), nothing, 5), x)
+    assert torch.equal(to_map(nothing, columns_of(x), 5), x)
 
 
 def permuted(layer: SS2D, order: list[int], kernel: torch.Tensor) -> SS2D:
@@ -103,18 +102,19 @@ def test_the_layer_is_its_formula_written_out():
 def test_the_scan_is_exact_under_autocast(monkeypatch: pytest.MonkeyPatch):
     calls = []
 
-    def spy(*parts):
-        calls.append((parts, selective_scan(*parts)))
-        return calls[-1][1]
+    def spy(*parts, **how):
+        calls.append((parts, how, selective_scan(*parts, **how)))
+        return calls[-1][2]
 
     monkeypatch.setattr(visual_scan, "selective_scan", spy)
     x = maps(1, 4, 4, 8)
     with torch.autocast("cpu", torch.bfloat16):
         assert SS2D(8, 4)(x.float()).dtype == torch.bfloat16
     SS2D(8, 4).double()(x)
-    for (parts, out), dtype in zip(calls, (torch.float32, torch.float64), strict=True):
+    dtypes = [torch.float32] * 2 + [torch.float64] * 2  # each layer scans rows, then columns
+    for (parts, how, out), dtype in zip(calls, dtypes, strict=True):
         assert {part.dtype for part in (*parts, out)} == {dtype}
-        torch.testing.assert_close(out, selective_scan(*parts), rtol=0, atol=0)
+        torch.testing.assert_close(out, selective_scan(*parts, **how), rtol=0, atol=0)
 
 
 def test_starts_of_the_parameters():
