@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint install clean
+.PHONY: demo test reliability lint install clean
 
 install: .venv/installed
 
@@ -17,6 +17,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Faults by the thousand: truncations, flipped bits, malformed files. Prints a table of figures.
+reliability: install
+	$(BIN)/python -m pytest tests/reliability -m "reliability or not reliability"
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -33,7 +33,7 @@ from segttt.data.loader import Loader
 from segttt.engine import compute as computing
 from segttt.engine.learner import Learner
 from segttt.engine.optimise import learning_rate
-from segttt.engine.predict import Predictor
+from segttt.engine.predict import SlidingWindow
 from segttt.errors import SegtttError
 from segttt.io.layouts.inputs import list_inputs
 from segttt.io.store import StoredCase
@@ -96,7 +96,7 @@ def row(name: str, plan: Plan, cases: list[StoredCase], scan: Path) -> str:
     learner, losses, seconds = trained(plan, cases)
     network = learner.network
     network.load_state_dict(learner.weights())
-    predictor = Predictor([network], plan, learner.compute)
+    predictor = SlidingWindow([network], plan, learner.compute)
     (case, *_), _ = list_inputs(scan, len(plan.channels))
     started = time.perf_counter()
     segment_case(predictor, case)

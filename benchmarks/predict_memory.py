@@ -1,6 +1,6 @@
 """Peak resident memory of `segttt predict` on one long CT, from reading to the written file.
 
-    python benchmarks/predict_memory.py [--shape 300 512 512] [--classes 14]
+    python benchmarks/predict_memory.py [--shape 300 512 512] [--classes 14] [--max-ram 3G]
 
 Makes a synthetic volume and an untrained small network, predicts in a process of its own and prints
 its peak memory (VmHWM) and the time. Needs about 3 GiB of disk in the temporary folder.
@@ -71,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shape", type=int, nargs=3, default=(300, 512, 512))
     parser.add_argument("--classes", type=int, default=14)
+    parser.add_argument("--max-ram", help="handed on to segttt predict, e.g. 3G")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -78,6 +79,7 @@ def main() -> None:
         write_model(folder / "model", options.classes)
         started = time.perf_counter()
         command = [sys.executable, "-m", "segttt", "predict", str(folder / "scans")]
+        command += ["--max-ram", options.max_ram] if options.max_ram else []
         subprocess.run(
             [*command, "-m", str(folder / "model"), "-o", str(folder / "out")], check=True
         )
@@ -88,6 +90,7 @@ def main() -> None:
                 {
                     "shape": list(options.shape),
                     "classes": options.classes,
+                    "max_ram": options.max_ram,
                     "peak_gib": round(peak, 2),
                     "seconds": round(seconds, 1),
                 }

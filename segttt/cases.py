@@ -15,8 +15,10 @@ class Case:
 
     id: str
     images: tuple[Path, ...]
-    """One file with all channels, or one file per channel."""
+    """One file with all channels, or one file per channel; the folder of a DICOM series."""
     label: Path | None = None
+    series: tuple[tuple[Path, ...], ...] = ()
+    """Of each image the files of its DICOM series, where its folder may hold several."""
 
 
 @dataclass(frozen=True)

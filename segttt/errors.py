@@ -2,6 +2,7 @@
 
 SegtttError
 ├── UsageError             2   the request itself (option, preset, override, model) cannot be met
+│   └── NonFiniteError         a training came to a loss or gradient that is no number
 ├── DataError              3   the user's data cannot be used
 │   ├── ImageError             one image cannot be read, or holds what a scan must not hold
 │   ├── LabelError             one label map holds undeclared values, or lacks its image
@@ -28,6 +29,10 @@ class UsageError(SegtttError):
     """The request itself cannot be met."""
 
     exit_code = 2
+
+
+class NonFiniteError(UsageError):
+    """A training came to a loss or a gradient that is no number."""
 
 
 class DataError(SegtttError):

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from segttt.cli import console
+from segttt.cli.bench import bench
+from segttt.cli.compare import compare
 from segttt.cli.data import data_app
 from segttt.cli.demo import demo
 from segttt.cli.doctor import doctor
@@ -16,6 +18,7 @@ from segttt.cli.plan import plan
 from segttt.cli.predict import predict
 from segttt.cli.preprocess import preprocess
 from segttt.cli.presets import presets_app
+from segttt.cli.report import report
 from segttt.cli.train import train
 from segttt.errors import SegtttError
 
@@ -29,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (plan, preprocess, train, predict, evaluate, demo, doctor):
+for command in (plan, preprocess, train, predict, evaluate, compare, report, bench, demo, doctor):
     app.command()(command)
 app.add_typer(presets_app, name="presets")
 app.add_typer(networks_app, name="networks")

@@ -60,7 +60,12 @@ def table(
     )
     for position, name in enumerate(header):
         text = position == 0 or name == prose
-        drawn.add_column(name, justify="left" if text else "right", no_wrap=name != prose)
+        drawn.add_column(
+            name,
+            justify="left" if text else "right",
+            no_wrap=name != prose,
+            overflow="fold" if name == prose else "ellipsis",
+        )
     for row in rows:
         drawn.add_row(*row)
     out.print(drawn)

@@ -1,7 +1,7 @@
 """segttt evaluate"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,8 +9,10 @@ from segttt.cli import console, options
 from segttt.cli.plan import report_failures
 from segttt.errors import UsageError
 
+MOST_NAMED = 5
+
 if TYPE_CHECKING:
-    from segttt.config.report import Summary
+    from segttt.config.report import LesionRule, Summary
 
 
 def evaluate(
@@ -40,6 +42,18 @@ def evaluate(
     instances: Annotated[
         bool, typer.Option("--instances", help="Both folders number objects; score F1 and PQ.")
     ] = False,
+    iou: Annotated[
+        str | None,
+        typer.Option("--iou", help="Overlaps at which cells are counted, e.g. 0.5,0.75."),
+    ] = None,
+    lesions: Annotated[
+        str | None,
+        typer.Option(
+            "--lesions",
+            help="Count lesions of each label: any (one shared voxel finds it), or by iou=0.1; "
+            "also volume=10 (smallest, mm³) and faces (do not join over corners).",
+        ),
+    ] = None,
     workers: options.Workers = None,
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
@@ -53,10 +67,12 @@ def evaluate(
     `segttt evaluate out/ data/labelsTs --preset flare22 --protocol paper`
 
     `segttt evaluate out/ labels/ --labels 1=liver,3=spleen --json`
+
+    `segttt evaluate out/ labels/ --lesions any,volume=10`
     """
     from segttt.cluster.cores import usable_cores
     from segttt.commands.evaluate import evaluate as run
-    from segttt.commands.evaluate import pairs
+    from segttt.commands.pairing import pairs
     from segttt.commands.scoring import Request
 
     if protocol not in ("strict", "paper", "flare22", "nnunet"):
@@ -73,7 +89,10 @@ def evaluate(
             console.say(f"{both} cases to score, {missing} not predicted, results in {target}")
         return
 
-    request = Request(protocol, preset, tolerance, _labels(labels), instances, surfaces)
+    request = Request(
+        protocol, preset, tolerance, _labels(labels), instances, surfaces, _ious(iou),
+        _lesions(lesions),
+    )  # fmt: skip
     result = run(
         predictions, truth, target, console.LiveWatch(),
         request=request, workers=workers or usable_cores(),
@@ -89,9 +108,9 @@ def evaluate(
         table = "cases.csv" if result.summary.per_label else "cells.csv"
         console.say(f"Per case: {result.out / table}")
         if result.surplus:
-            console.note(
-                f"{len(result.surplus)} predictions have no truth, e.g. {result.surplus[0]}."
-            )
+            named = ", ".join(result.surplus[:MOST_NAMED])
+            more = ", ..." if len(result.surplus) > MOST_NAMED else ""
+            console.note(f"Predictions without truth, not scored: {named}{more}")
         report_failures(failures)
     if failures:
         raise typer.Exit(4 if result.scores else 3)
@@ -99,26 +118,83 @@ def evaluate(
 
 def _tables(summary: "Summary") -> None:
     """The scores in words and figures."""
-    from segttt.report.tables import cell_table, label_table
+    from segttt.report.tables import cell_table, label_table, lesion_table, spread_table
 
     title = f"{summary.n_cases} cases, protocol {summary.protocol}"
-    if summary.cells:
-        cells = cell_table(summary.cells)
-        console.table(title, cells.header, cells.rows)
+    for one in (summary.cells, *summary.more_cells):
+        if one:
+            cells = cell_table(one)
+            console.table(title, cells.header, cells.rows)
     if summary.per_label:
-        scores = label_table(summary)
+        scores, spread, lesions = (
+            make(summary) for make in (label_table, spread_table, lesion_table)
+        )
         console.table(title, scores.header, scores.rows)
+        if summary.n_cases > 1:
+            console.table("Over the cases", spread.header, spread.rows, prose="Worst")
+        if lesions.rows:
+            console.table("Lesions over all cases", lesions.header, lesions.rows)
         console.say(deviations(summary))
     for remark in summary.remarks:
         console.note(remark)
 
 
 def deviations(summary: "Summary") -> str:
-    """The mean Dice with both deviations, each named."""
-    figures = (summary.mean_dice, summary.sd_cases, summary.sd_labels)
-    mean, cases, labels = ("–" if one is None else f"{one:.4f}" for one in figures)
-    interval = f" (95 % CI {summary.ci95[0]:.4f} to {summary.ci95[1]:.4f})" if summary.ci95 else ""
-    return f"Mean Dice {mean}{interval}, SD over cases {cases}, SD over labels {labels}"
+    """Mean Dice and NSD with both deviations, each named; a line for each."""
+    dice = (summary.mean_dice, summary.ci95, summary.sd_cases, summary.sd_labels)
+    nsd = (summary.mean_nsd, summary.nsd_ci95, summary.nsd_sd_cases, summary.nsd_sd_labels)
+    rows = [("Dice", *dice)] + ([("NSD", *nsd)] if summary.mean_nsd is not None else [])
+    return "\n".join(_deviations(*row) for row in rows)
+
+
+def _deviations(
+    name: str,
+    mean: float | None,
+    interval: tuple[float, float] | None,
+    sd_cases: float | None,
+    sd_labels: float | None,
+) -> str:
+    figures = ("–" if one is None else f"{one:.4f}" for one in (mean, sd_cases, sd_labels))
+    between = f" (95 % CI {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
+    return "Mean {} {}{}, SD over cases {}, SD over labels {}".format(
+        name, next(figures), between, *figures
+    )
+
+
+def _ious(text: str | None) -> tuple[float, ...]:
+    """The overlaps of 0.5,0.75."""
+    try:
+        found = tuple(float(part) for part in text.split(",")) if text is not None else ()
+    except ValueError as error:
+        raise UsageError(f"--iou {text}: write it like 0.5,0.75.") from error
+    if not all(0 < one <= 1 for one in found):
+        raise UsageError(f"--iou {text}: an overlap is above 0 and at most 1.")
+    return found
+
+
+def _lesions(text: str | None) -> "LesionRule | None":
+    """The rule of any,volume=10 or iou=0.1,faces."""
+    if text is None:
+        return None
+    from segttt.config.report import LesionRule
+
+    fields: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        try:
+            if name in ("iou", "volume"):
+                fields["smallest_mm3" if name == "volume" else name] = float(value)
+            elif part.strip() == "faces":
+                fields["connectivity"] = "faces"
+            elif part.strip() != "any":
+                raise ValueError
+        except ValueError as error:
+            raise UsageError(
+                f"--lesions {text}: write it like any or any,volume=10 or iou=0.1,faces."
+            ) from error
+    if not (0 < fields.get("iou", 1) <= 1 and 0 <= fields.get("smallest_mm3", 0) < float("inf")):
+        raise UsageError(f"--lesions {text}: iou is above 0 and at most 1, volume not negative.")
+    return LesionRule(**fields)
 
 
 def _labels(text: str | None) -> dict[int, str] | None:

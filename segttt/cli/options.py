@@ -98,6 +98,16 @@ def seconds(text: str | None) -> float | None:
     return total
 
 
+def memory(text: str | None) -> int | None:
+    """Bytes of `6G`, `6.5GiB`, `900M`, binary units; None stays None."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise UsageError(f"--max-ram {text}: write it like 6G or 900M.")
+    return int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper())))
+
+
 def workspace_folder(workspace: Path | None, preset: str | None, data: Path | None) -> Path:
     """The workspace that was named, or runs/<preset or data folder>."""
     if workspace:

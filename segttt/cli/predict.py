@@ -1,12 +1,16 @@
 """segttt predict"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from segttt.cli import console, options
 from segttt.cli.plan import report_failures
+from segttt.errors import UsageError
+
+if TYPE_CHECKING:
+    from segttt.commands.outputs import Format, Output, SegType
 
 
 def predict(
@@ -35,6 +39,28 @@ def predict(
     skip_done: Annotated[
         bool, typer.Option("--skip-done", help="Keep finished cases of an earlier call.")
     ] = False,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--series",
+            help="Only these DICOM series: an id, a number, or FIELD=PATTERN with modality, "
+            "description, number, id or uid (repeatable, all must hold).",
+        ),
+    ] = None,
+    written: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="nifti, dicom-seg or both. [default: files as they came in, both for DICOM]",
+        ),
+    ] = None,
+    seg_type: Annotated[
+        str, typer.Option("--seg-type", help="Kind of DICOM SEG: binary or labelmap.")
+    ] = "binary",
+    max_ram: Annotated[
+        str | None,
+        typer.Option("--max-ram", help="Memory not to exceed, e.g. 6G. [default: what is free]"),
+    ] = None,
     assignments: options.Settings = None,
     device: options.Device = "auto",
     dry_run: options.DryRun = False,
@@ -47,12 +73,18 @@ def predict(
     `segttt predict scans/ --model runs/hippo -o out/`
 
     `segttt predict scan.nii.gz -m runs/x/train/nnunet -o out/ --no-mirror --folds 0`
+
+    `segttt predict from_scanner/ -m runs/hippo -o out/ --series modality=MR --format dicom-seg`
     """
     from segttt.commands.predict import Options, plan_prediction
     from segttt.commands.predict import predict as run
 
     changed = options.settings(assignments, predict__mirror=mirror, predict__overlap=overlap)
-    chosen = Options(device, changed, folds.split(",") if folds else None, skip_done)
+    output = _output(written, seg_type)
+    only = folds.split(",") if folds else None
+    chosen = Options(
+        device, changed, only, skip_done, tuple(series or ()), output, options.memory(max_ram)
+    )
     target = out or _default_out(model, scans)
     if dry_run:
         files, cases = plan_prediction(scans, model, chosen)
@@ -81,6 +113,16 @@ def predict(
         console.next_command(f"segttt evaluate {result.out} TRUTH")
     if failures:
         raise typer.Exit(4 if result.done or result.skipped else 3)
+
+
+def _output(written: str | None, seg_type: str) -> "Output":
+    from segttt.commands.outputs import Output
+
+    if written not in (None, "nifti", "dicom-seg", "both"):
+        raise UsageError(f"--format {written}: use nifti, dicom-seg or both.")
+    if seg_type not in ("binary", "labelmap"):
+        raise UsageError(f"--seg-type {seg_type}: use binary or labelmap.")
+    return Output(cast("Format | None", written), cast("SegType", seg_type))
 
 
 def _default_out(model: Path, scans: Path) -> Path:

@@ -16,7 +16,7 @@ import torch
 import segttt
 from segttt.cluster.cores import usable_cores
 from segttt.engine.compute import cpu_has_bf16
-from segttt.kernels.backend import ON_NUMBA, Backend, backend_info
+from segttt.kernels.backend import backend_info, has_mamba
 
 ROOMY = 8 * 2**30  # memory below which a 3D training on the CPU will hardly fit
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
@@ -88,19 +88,19 @@ def _operators() -> list[Finding]:
     for operator, rows in groupby(backend_info(), lambda row: row.operator):
         choices = list(rows)
         texts = [f"{DEVICES[row.device]}: {row.backend} ({row.why})" for row in choices]
-        state = "note" if any(map(_could_be_faster, choices)) else "ok"
+        state = "note" if any(row.backend == "reference" for row in choices) else "ok"
         findings.append(Finding(operator, state, "; ".join(texts)))
     return findings
-
-
-def _could_be_faster(row: Backend) -> bool:
-    return row.backend == "reference" and (row.device == "cuda" or row.operator in ON_NUMBA)
 
 
 def _mamba() -> Finding:
     if find_spec("mamba_ssm") is None:
         return Finding("mamba-ssm", "note", "not installed; nothing here needs it")
     try:
-        return Finding("mamba-ssm", "ok", version("mamba-ssm"))
+        number = version("mamba-ssm")
     except PackageNotFoundError:
-        return Finding("mamba-ssm", "note", f"importable by {sys.executable}, version unknown")
+        number = f"importable by {sys.executable}, version unknown"
+    if not has_mamba():
+        return Finding("mamba-ssm", "note", f"{number}, without its CUDA scan; nothing needs it")
+    chosen = "--set train.scan=mamba runs the scans of Mamba on a GPU by it"
+    return Finding("mamba-ssm", "ok", f"{number}; {chosen}")

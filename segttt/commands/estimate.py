@@ -50,7 +50,7 @@ def estimate(plan: Plan, fingerprint: Fingerprint, *, measure: bool) -> Estimate
 def _measured(plan: Plan) -> tuple[float, str]:
     """Seconds per epoch, from the second of two steps on one sample of a small patch."""
     small = plan.model_copy(update={"topology": _small(plan.network, plan.topology), "batch": 1})
-    compute = computing.choose("auto", plan.train.precision)
+    compute = computing.choose("auto", plan.train.precision, plan.train.scan)
     network = build(small.network, small.topology, len(plan.channels), plan.classes)
     learner = Learner(network, small, compute)
     patch = small.topology.patch

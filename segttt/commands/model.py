@@ -1,8 +1,10 @@
 """Trained models on disk: find them, check them, build their networks."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from torch import nn
@@ -22,6 +24,8 @@ class Model:
     plan: Plan
     networks: Sequence[nn.Module]
     files: Sequence[Path]
+    about: Sequence[dict[str, Any]]
+    """What each file says of its training: fold and seed."""
 
 
 def find_models(place: Path, folds: Sequence[str] | None = None) -> list[Path]:
@@ -43,16 +47,17 @@ def load_model(place: Path, folds: Sequence[str] | None = None) -> Model:
     """Load every model at `place`; all must share one plan, their logits are averaged."""
     files = find_models(place, folds)
     loaded = [_load(path) for path in files]
-    plans = [plan for plan, _ in loaded]
+    plans = [plan for plan, *_ in loaded]
     if any(plan != plans[0] for plan in plans):
         options = "\n  ".join(sorted({str(path.parent.parent.parent) for path in files}))
         raise UsageError(
             f"{place}: holds trainings of several plans. Name one of them:\n  {options}"
         )
-    return Model(plans[0], [network for _, network in loaded], files)
+    _, networks, about = zip(*loaded, strict=True)
+    return Model(plans[0], networks, files, about)
 
 
-def _load(path: Path) -> tuple[Plan, nn.Module]:
+def _load(path: Path) -> tuple[Plan, nn.Module, dict[str, Any]]:
     tensors, metadata = load_tensors(path)
     if "plan" not in metadata:
         raise UsageError(f"{path}: carries no plan, so it is not a model of segttt.")
@@ -68,4 +73,12 @@ def _load(path: Path) -> tuple[Plan, nn.Module]:
         network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise UsageError(f"{path}: its weights do not fit its plan. Is the file intact?") from error
-    return plan, network
+    return plan, network, _about(metadata)
+
+
+def _about(metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        about = json.loads(metadata.get("about", "{}"))
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) else {}

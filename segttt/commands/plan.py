@@ -20,7 +20,7 @@ from segttt.io.check import case_of, undeclared_labels
 from segttt.io.files import write_text
 from segttt.io.layouts.read import discover_labels, read_dataset
 from segttt.io.volumes import read_volume
-from segttt.io.workspace import Workspace, write_json
+from segttt.io.workspace import Workspace, locked, write_json
 from segttt.planning.fingerprint import CaseSample, case_sample, merge
 from segttt.planning.planner import label_notice, make_plan
 
@@ -58,14 +58,26 @@ class Planned:
 
 def make(request: Request, watch: Watch, *, write: bool = True) -> Planned:
     """Read and check every case, take the fingerprint and plan; `write` keeps the result."""
+    data = _named(request)
+    if not write:
+        return _make(data, request, watch, write=False)
+    with locked(request.workspace.folder, "plans", wait=watch.note):
+        return _make(data, request, watch, write=True)
+
+
+def _named(request: Request) -> Path:
     if request.data is None:
         raise UsageError("Name the folder of the data: segttt plan DATA, or --data DATA.")
+    return request.data
+
+
+def _make(data: Path, request: Request, watch: Watch, *, write: bool) -> Planned:
     chosen = presets.load(request.preset) if request.preset else None
     dataset, failures = _declared(request, chosen, watch)
     dataset, fingerprint, broken = _fingerprint(dataset, request, watch)
     failures = [*failures, *broken]
     if not dataset.cases:
-        raise LayoutError(_nothing_usable(request.data, failures))
+        raise LayoutError(_nothing_usable(data, failures))
     plan = plan_for(request, dataset, fingerprint, chosen, watch)
     if write:
         request.workspace.save_fingerprint(dataset, fingerprint)
@@ -97,8 +109,14 @@ def plan_for(
 
 def existing_or_new(request: Request, watch: Watch, *, write: bool = True) -> Planned:
     """The plan of the workspace, adapted to the request, or a new one."""
-    if not request.workspace.plan_file.is_file():
-        return make(request, watch, write=write)
+    there = request.workspace.plan_file.is_file
+    if not there() and not write:
+        return make(request, watch, write=False)
+    if not there():
+        data = _named(request)
+        with locked(request.workspace.folder, "plans", wait=watch.note):
+            if not there():  # else another process has made it meanwhile
+                return _make(data, request, watch, write=True)
     plan, dataset = request.workspace.plan(), request.workspace.dataset()
     if difference := _contradiction(request, plan, dataset):
         raise UsageError(

@@ -3,22 +3,24 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segttt.cases import Case, Failure, Volume
+from segttt.commands.facts import model_facts
 from segttt.commands.model import Model, load_model
+from segttt.commands.outputs import Output, is_intact, write_outputs
 from segttt.commands.segment import segment_case
 from segttt.commands.watch import Watch
 from segttt.config.overrides import override
 from segttt.engine import compute as computing
-from segttt.engine.predict import Predictor
-from segttt.errors import DataError, LayoutError, UsageError
-from segttt.io.files import digest, make_folder
-from segttt.io.layouts.inputs import list_inputs
-from segttt.io.volumes import segmentation_name, to_segmentation, write_segmentation
-from segttt.io.workspace import write_json
+from segttt.engine.predict import SlidingWindow
+from segttt.errors import DataError, LayoutError, ResourceError, UsageError
+from segttt.io.files import digest
+from segttt.io.layouts.inputs import Inputs, list_scans
+from segttt.io.volumes import to_segmentation
+from segttt.io.workspace import locked, write_json
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Options:
     settings: dict[str, Any] | None = None
     folds: Sequence[str] | None = None
     skip_done: bool = False
+    series: Sequence[str] = ()
+    """Conditions that choose among DICOM series."""
+    output: Output = field(default_factory=Output)
+    max_ram: int | None = None
+    """Bytes of memory that the process must not exceed; None: what the machine has."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +51,28 @@ class Predicted:
 def predict(scans: Path, model: Path, out: Path, options: Options, watch: Watch) -> Predicted:
     """Segment every scan at `scans`; cases that fail are named and the others go on."""
     loaded = load_model(model, options.folds)
-    cases, failures = list_inputs(scans, len(loaded.plan.channels))
+    inputs = list_scans(scans, len(loaded.plan.channels), options.series)
+    cases, failures = inputs.cases, inputs.failures
     if not cases:
         reason = f" {failures[0].reason}" if failures else ""
         raise LayoutError(f"{scans}: holds no scan that can be read.{reason}")
-    make_folder(out)
+    if inputs.skipped:
+        watch.note(f"Left out, as they are no volumes: {inputs.skipped}")
+    with locked(out, "predicts"):
+        return _predict(loaded, inputs, out, options, watch)
+
+
+def _predict(loaded: Model, inputs: Inputs, out: Path, options: Options, watch: Watch) -> Predicted:
+    cases = inputs.cases
     predictor = _predictor(loaded, options)
     manifest = _manifest(out, loaded, predictor, keep=options.skip_done)
     todo = [case for case in cases if not (options.skip_done and _is_done(out, manifest, case))]
-    failures = list(failures)
+    failures = list(inputs.failures)
     for case in watch.track(todo, "predict", len(todo)):
         started = time.perf_counter()
         try:
-            entry = _one(predictor, case, out)
-        except DataError as error:
+            entry = _one(predictor, case, out, options.output)
+        except (DataError, ResourceError) as error:
             failures.append(Failure(case.id, "predict", str(error)))
             continue
         entry["seconds"] = round(time.perf_counter() - started, 3)
@@ -74,26 +89,24 @@ def plan_prediction(
 ) -> tuple[Sequence[Path], Sequence[Case]]:
     """The model files and cases that `predict` would use; nothing is written."""
     loaded = load_model(model, options.folds)
-    cases, _ = list_inputs(scans, len(loaded.plan.channels))
-    return loaded.files, cases
+    return loaded.files, list_scans(scans, len(loaded.plan.channels), options.series).cases
 
 
-def _predictor(model: Model, options: Options) -> Predictor:
-    computing.keep_freed_memory()
+def _predictor(model: Model, options: Options) -> SlidingWindow:
+    if options.max_ram is None:  # what is kept would count against the limit
+        computing.keep_freed_memory()
     plan = override(model.plan, options.settings or {})
-    compute = computing.choose(options.device, plan.train.precision)
-    return Predictor(model.networks, plan, compute)
+    compute = computing.choose(options.device, plan.train.precision, plan.train.scan)
+    return SlidingWindow(model.networks, plan, compute, max_ram=options.max_ram)
 
 
-def _one(predictor: Predictor, case: Case, out: Path) -> dict[str, Any]:
+def _one(predictor: SlidingWindow, case: Case, out: Path, output: Output) -> dict[str, Any]:
     """Segment and write one case; returns its manifest entry."""
     volume, classes = segment_case(predictor, case)
     labels = predictor.plan.labels
-    target = out / segmentation_name(case)
-    write_segmentation(target, to_segmentation(classes, volume, labels))
+    written = write_outputs(out, case, to_segmentation(classes, volume, labels), labels, output)
     return {
-        "file": target.name,
-        "sha256": digest(target),
+        **written,
         "shape": list(volume.source.shape),
         "spacing_mm": list(volume.source.spacing_mm),
         "volumes_ml": _volumes_ml(classes, volume, labels),
@@ -107,10 +120,11 @@ def _volumes_ml(classes: Any, volume: Volume, labels: dict[int, str]) -> dict[st
     }
 
 
-def _manifest(out: Path, model: Model, predictor: Predictor, *, keep: bool) -> dict[str, Any]:
+def _manifest(out: Path, model: Model, predictor: SlidingWindow, *, keep: bool) -> dict[str, Any]:
     """A new manifest; with `keep` the entries of an earlier one by the same model and settings."""
     fresh = {
         "models": [digest(path) for path in model.files],
+        "networks": [facts.model_dump(mode="json") for facts in model_facts(model)],
         "plan": model.plan.digest(),
         "settings": predictor.plan.predict.model_dump(mode="json"),
         "labels": {str(value): name for value, name in model.plan.labels.items()},
@@ -137,7 +151,4 @@ def _manifest(out: Path, model: Model, predictor: Predictor, *, keep: bool) -> d
 def _is_done(out: Path, manifest: dict[str, Any], case: Case) -> bool:
     """Whether the output is there and is, byte for byte, what was written."""
     entry = manifest["cases"].get(case.id)
-    if not entry:
-        return False
-    path = out / entry["file"]
-    return path.is_file() and digest(path) == entry["sha256"]
+    return bool(entry) and is_intact(out, entry)

@@ -11,9 +11,11 @@ from segttt.config.dataset import CaseFiles, Dataset
 from segttt.config.plan import Plan
 from segttt.errors import DataError, SegtttError
 from segttt.io.check import case_of
+from segttt.io.files import require_space
 from segttt.io.store import finished, write_case
 from segttt.io.volumes import read_volume
-from segttt.io.workspace import Workspace
+from segttt.io.workspace import Workspace, locked
+from segttt.planning.budget import disk_bytes
 from segttt.preprocessing.pipeline import prepare
 
 
@@ -32,19 +34,38 @@ def preprocess(
 ) -> Preprocessed:
     """Prepare the cases that are not prepared yet."""
     folder = workspace.prepared(plan)
-    done = finished(folder)
-    missing = [files for files in dataset.cases if files.id not in done]
+    with locked(folder, "preprocesses", wait=watch.note):
+        done = finished(folder)
+        missing = [files for files in dataset.cases if files.id not in done]
+        if missing:
+            require_space(folder, _least_bytes(missing, plan, workspace), "preparing the cases")
+        failures = _prepare(missing, plan, folder, watch, workers=workers)
+    kept = len(dataset.cases) - len(missing)
+    return Preprocessed(folder, len(missing) - len(failures), kept, failures)
+
+
+def _least_bytes(missing: Sequence[CaseFiles], plan: Plan, workspace: Workspace) -> int:
+    """Half the uncompressed size; real scans compress to more."""
+    ids = {files.id for files in missing}
+    fingerprint = workspace.fingerprint()
+    cases = tuple(case for case in fingerprint.cases if case.id in ids)
+    return disk_bytes(fingerprint.model_copy(update={"cases": cases}), plan) // 2
+
+
+def _prepare(
+    missing: Sequence[CaseFiles], plan: Plan, folder: Path, watch: Watch, *, workers: int
+) -> list[Failure]:
+    """Write the missing cases; those that cannot be made come back."""
 
     def one(files: CaseFiles) -> None:
         volume = read_volume(case_of(files), len(plan.channels))
         write_case(folder, prepare(volume, plan), plan.topology.patch, plan.classes)
 
-    failures = []
+    failures: list[Failure] = []
     results = map_cases(one, missing, workers=workers)
     for files, result in watch.track(results, "preprocess", len(missing)):
         if isinstance(result, DataError):
             failures.append(Failure(files.id, "preprocess", str(result)))
         elif isinstance(result, SegtttError):
             raise result
-    kept = len(dataset.cases) - len(missing)
-    return Preprocessed(folder, len(missing) - len(failures), kept, failures)
+    return failures

@@ -1,21 +1,28 @@
 """One case through a network: files in, classes out."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from segttt.cases import Case, Volume
 from segttt.config.plan import Plan
-from segttt.engine.predict import Predictor
+from segttt.engine.predict import SlidingWindow
 from segttt.errors import LabelError
 from segttt.io.volumes import read_volume
 from segttt.preprocessing.pipeline import prepare, to_classes
 
 
 def segment_case(
-    predictor: Predictor, case: Case, *, label: bool = False
+    predictor: SlidingWindow, case: Case, *, label: bool = False
 ) -> tuple[Volume, np.ndarray]:
-    """Read, prepare and segment; classes [z, y, x] on the canonical grid of the volume."""
+    """Read, prepare and segment; classes [z, y, x] on the canonical grid of the volume.
+
+    The volume comes back without its image, whose memory is needed before the classes are known.
+    """
     volume = read_volume(case, len(predictor.plan.channels), label=label)
-    return volume, predictor.segment(prepare(volume, predictor.plan))
+    prepared = prepare(volume, predictor.plan)
+    volume = replace(volume, image=np.empty((len(volume.image), 0, 0, 0), np.float32))
+    return volume, predictor.segment(prepared)
 
 
 def truth_classes(volume: Volume, plan: Plan) -> np.ndarray:

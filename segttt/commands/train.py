@@ -1,13 +1,16 @@
 """Train one network on one fold: resume, log, save, validate."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
-from segttt.commands.recorder import Recorder
+from segttt.cluster.stop import Stop, on_signals
+from segttt.commands.claim import claim
+from segttt.commands.recorder import Paused, Recorder
 from segttt.commands.validate import validate
 from segttt.commands.watch import Watch
 from segttt.config.dataset import Dataset
@@ -16,16 +19,18 @@ from segttt.config.report import Summary
 from segttt.data.loader import Loader
 from segttt.engine import compute as computing
 from segttt.engine.learner import Learner
-from segttt.engine.predict import Predictor
+from segttt.engine.predict import SlidingWindow
 from segttt.engine.train import Clock, Step, fit
-from segttt.errors import UsageError
-from segttt.io.files import write_text
+from segttt.errors import NonFiniteError, StoppedEarlyError, UsageError
+from segttt.io.files import require_space
 from segttt.io.store import StoredCase
-from segttt.io.workspace import Workspace
+from segttt.io.workspace import Workspace, locked
 from segttt.networks.build import build
 from segttt.planning.folds import kfold
 
 Fold = int | Literal["all"]
+STATES = 4
+"""Two states, one being written, and the models."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +66,43 @@ def train(
 ) -> Trained:
     """Train, or go on training, one fold; returns when the model is saved and validated."""
     folder = workspace.run(options.label or plan.network.name, options.fold, options.seed)
-    _claim(folder, plan, options, watch)
+    with locked(folder, "trains"), on_signals() as stop:
+        claim(folder, plan, anew=options.resume == "never")
+        if options.fold == "all":
+            watch.note("Fold all trains on every case: its pseudo-Dice is on training data.")
+        return _train(dataset, plan, workspace, folder, options, Session(watch, stop))
+
+
+@dataclass(frozen=True)
+class Session:
+    """Who watches a training and may end it."""
+
+    watch: Watch
+    stop: Stop
+
+
+def _train(
+    dataset: Dataset, plan: Plan, workspace: Workspace, folder: Path, options: Options,
+    session: Session,
+) -> Trained:  # fmt: skip
+    watch = session.watch
     training, held_out = split(dataset, options.fold)
     learner = _learner(plan, options, watch)
+    require_space(folder, STATES * learner.state_bytes, "the states of this training")
     recorder = Recorder(folder, plan, {"fold": options.fold, "seed": options.seed})
     _resume(recorder, learner, options, watch)
+    if recorder.exact:
+        learner.use_fp32()
     recorder.describe(
         learner, options=asdict(options), training=list(training), validation=list(held_out)
     )
     if not recorder.finished:
         loaders = _loaders(workspace.prepared(plan), plan, options, training, held_out)
-        _fit(recorder, learner, loaders, options, watch)
+        learner = _fit(recorder, learner, loaders, options, session)
     validation = None
     if options.validate and options.fold != "all":
         learner.network.load_state_dict(learner.weights())
-        predictor = Predictor([learner.network], plan, learner.compute)
+        predictor = SlidingWindow([learner.network], plan, learner.compute)
         cases = [case for case in dataset.cases if case.id in set(held_out)]
         validation = validate(predictor, cases, folder / "val", watch)
     last = recorder.history[-1]
@@ -91,7 +118,10 @@ def _resume(recorder: Recorder, learner: Learner, options: Options, watch: Watch
         raise UsageError(f"{recorder.folder}: holds no state to resume. Leave out --resume must.")
     for notice in notices or []:
         watch.note(notice)
-    if recorder.history:
+    if recorder.paused:
+        made = len(recorder.paused.losses)
+        watch.note(f"Resumed in epoch {recorder.start.epoch}, after {made} of its steps.")
+    elif recorder.history:
         watch.note(f"Resumed after epoch {recorder.history[-1]['epoch']}.")
 
 
@@ -100,24 +130,56 @@ def _fit(
     learner: Learner,
     loaders: tuple[Loader, Loader | None],
     options: Options,
-    watch: Watch,
+    session: Session,
+) -> Learner:
+    """Run the epochs that are left; what comes to a number that is none goes on in fp32, once."""
+    try:
+        _epochs(recorder, learner, loaders, options, session)
+    except NonFiniteError as error:
+        if learner.compute.dtype == torch.float32:
+            raise
+        learner = _learner(recorder.plan, options, session.watch)
+        recorder.roll_back(learner)
+        learner.use_fp32()
+        session.watch.note(
+            f"{error} Going back to the beginning of epoch {recorder.start.epoch} and on in fp32."
+        )
+        _epochs(recorder, learner, loaders, options, session)
+    return learner
+
+
+def _epochs(
+    recorder: Recorder,
+    learner: Learner,
+    loaders: tuple[Loader, Loader | None],
+    options: Options,
+    session: Session,
 ) -> None:
-    """Run the epochs that are left, keeping each."""
-    recipe = recorder.plan.train
+    """Run the epochs that are left, keeping each; a `StoppedEarlyError` where that is asked for."""
+    recipe, watch = recorder.plan.train, session.watch
     clock = Clock(recipe, limit_seconds=options.limit_seconds, spent_seconds=recorder.spent_seconds)
-    start = recorder.history[-1]["epoch"] + 1 if recorder.history else 0
-    total = (recipe.epochs - start) * recipe.iterations
-    score = ""
+    start, losses, score = recorder.start, list(recorder.start.losses), ""
+    began = time.monotonic() - start.seconds
+    total = (recipe.epochs - start.epoch) * recipe.iterations - len(losses)
     for event in watch.track(fit(learner, *loaders, clock, start), "train", total):
         if isinstance(event, Step):
+            losses.append(event.loss)
             share = f"  {100 * clock.progress(event.number):.0f} %" if clock.limit_seconds else ""
             watch.status(f"loss {event.loss:+.3f}{score}{share}")
-            continue
-        recorder.keep(event, learner)
-        score = f"  pseudo-Dice {event.mean_dice:.3f}" if event.mean_dice is not None else ""
-        watch.milestone(
-            f"epoch {event.epoch}: loss {event.train_loss:+.3f}{score}  {event.seconds:.1f} s"
-        )
+        else:
+            recorder.keep(event, learner)
+            losses, began = [], time.monotonic()
+            score = f"  pseudo-Dice {event.mean_dice:.3f}" if event.mean_dice is not None else ""
+            watch.milestone(
+                f"epoch {event.epoch}: loss {event.train_loss:+.3f}{score}  {event.seconds:.1f} s"
+            )
+        if session.stop.requested and not recorder.finished:
+            if losses:
+                seconds = time.monotonic() - began
+                recorder.pause(Paused(losses, seconds, clock.spent_seconds), learner)
+            raise StoppedEarlyError(
+                f"Stopped on request after step {learner.steps}; the same command goes on."
+            )
 
 
 def split(dataset: Dataset, fold: Fold) -> tuple[Sequence[str], Sequence[str]]:
@@ -136,7 +198,7 @@ def _learner(plan: Plan, options: Options, watch: Watch) -> Learner:
     computing.seed_everything(options.seed, deterministic=options.deterministic)
     if options.threads:
         torch.set_num_threads(options.threads)
-    compute = computing.choose(options.device, plan.train.precision)
+    compute = computing.choose(options.device, plan.train.precision, plan.train.scan)
     network = build(plan.network, plan.topology, len(plan.channels), plan.classes)
     learner = Learner(network, plan, compute)
     if learner.compute != compute:
@@ -151,37 +213,3 @@ def _loaders(
     train = Loader([cases[i] for i in training], plan, seed=options.seed, augmented=True)
     val = Loader([cases[i] for i in held_out], plan, seed=options.seed, augmented=False)
     return train, val if plan.train.val_iterations else None
-
-
-def _claim(folder: Path, plan: Plan, options: Options, watch: Watch) -> None:
-    """Make the folder this plan's; another plan's training is never continued or overwritten."""
-    mine = folder / "plan.json"
-    if options.resume == "never" and (folder / "state").exists():
-        raise UsageError(
-            f"{folder}: holds a training already. Give the new one a --name, or delete that folder."
-        )
-    if mine.is_file() and Plan.load(mine) != plan:
-        changed = ", ".join(_differences(Plan.load(mine), plan)[:3])
-        raise UsageError(
-            f"{folder}: was trained with another plan ({changed}). "
-            "Give this training a --name of its own."
-        )
-    if not mine.is_file():
-        write_text(mine, plan.dump())
-    if options.fold == "all":
-        watch.note("Fold all trains on every case: its pseudo-Dice is on training data.")
-
-
-def _differences(old: Plan, new: Plan) -> list[str]:
-    def flat(content: Any, name: str = "") -> dict[str, Any]:
-        if not isinstance(content, dict):
-            return {name: content}
-        return {k: v for key, one in content.items() for k, v in flat(one, f"{name}.{key}").items()}
-
-    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
-    names = sorted(set(before) | set(after))
-    return [
-        f"{name.lstrip('.')}: {before.get(name)} then, {after.get(name)} now"
-        for name in names
-        if before.get(name) != after.get(name)
-    ]

@@ -8,29 +8,33 @@ from segttt.commands.segment import segment_case, truth_classes
 from segttt.commands.watch import Watch
 from segttt.config.dataset import CaseFiles
 from segttt.config.report import CaseScore, Summary
-from segttt.engine.predict import Predictor
+from segttt.engine.predict import SlidingWindow
 from segttt.errors import DataError
 from segttt.io.check import case_of
-from segttt.io.files import write_text
+from segttt.io.files import make_folder, write_text
+from segttt.io.volumes import segmentation_name, to_segmentation, write_segmentation
 from segttt.metrics.overlap import score_case
 from segttt.metrics.summary import summarise
 from segttt.report.tables import cases_csv
 
 
 def validate(
-    predictor: Predictor, cases: Sequence[CaseFiles], folder: Path, watch: Watch
+    predictor: SlidingWindow, cases: Sequence[CaseFiles], folder: Path, watch: Watch
 ) -> Summary:
-    """Segment the held-out cases at their own resolution and score them."""
+    """Segment the held-out cases at their own resolution, keep the label maps and score them."""
     plan = predictor.plan
     scores: list[CaseScore] = []
     failures: list[Failure] = []
     names = dict(enumerate(plan.labels.values(), start=1))
+    make_folder(folder)
     for files in watch.track(cases, "validate", len(cases)):
         try:
             volume, classes = segment_case(predictor, case_of(files), label=True)
         except DataError as error:
             failures.append(Failure(files.id, "validate", str(error)))
             continue
+        segmentation = to_segmentation(classes, volume, plan.labels)
+        write_segmentation(folder / segmentation_name(volume.case), segmentation)
         scores.append(score_case(files.id, truth_classes(volume, plan), classes, list(names)))
     summary = summarise(scores, names, n_failed=len(failures))
     write_text(folder / "cases.csv", cases_csv(scores, names))

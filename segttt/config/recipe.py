@@ -48,6 +48,9 @@ class Recipe(Strict):
     """Share of a batch that is centred on a foreground voxel."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: fp16 on a GPU (bf16 where it is native), fp32 elsewhere. Mixers always step in fp32."""
+    scan: Literal["auto", "mamba"] = "auto"
+    """What runs the scans of Mamba on a GPU: segttt's kernels, or those of the package mamba-ssm
+    (extra `[mamba]`)."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is what is saved; 0: none."""
 

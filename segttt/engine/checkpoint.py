@@ -71,7 +71,8 @@ def _restore(learner: Learner, tensors: dict[str, Tensor], record: Record) -> No
         for field, value in moments.items():
             if value.shape == parameter.shape:
                 moments[field] = _laid_out(value, parameter)
-    learner.scaler.load_state_dict(record["scaler"])
+    if record["scaler"]:  # empty where no scaler was used
+        learner.scaler.load_state_dict(record["scaler"])
     learner.steps = record["steps"]
 
 

@@ -1,8 +1,8 @@
 """Where and how precisely the networks run: device, autocast and memory layout."""
 
-import contextlib
 import ctypes
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from segttt.config.plan import Plan
 from segttt.errors import UsageError
+from segttt.kernels import backend
 from segttt.networks.precision import thin_maps
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -25,12 +26,16 @@ class Compute:
 
     device: torch.device
     dtype: torch.dtype
+    scan: backend.Scan = "auto"
+    """What runs the scans of Mamba on a GPU."""
 
-    def autocast(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def forward(self) -> Iterator[None]:
         """Context of a forward pass; mixers step in fp32 inside it by themselves."""
-        if self.dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
+        reduced = self.dtype != torch.float32
+        cast = torch.autocast(self.device.type, dtype=self.dtype) if reduced else nullcontext()
+        with cast, backend.scanning(self.scan):
+            yield
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network on the device, its convolutions channels-last on a CPU."""
@@ -50,11 +55,14 @@ class Compute:
         return tensor
 
 
-def choose(device: str = "auto", precision: Precision = "auto") -> Compute:
+def choose(
+    device: str = "auto", precision: Precision = "auto", scan: backend.Scan = "auto"
+) -> Compute:
     """The device by name (auto: CUDA where there is one) and its arithmetic.
 
     auto precision: fp16 on a GPU, bf16 where the CPU computes it natively, else fp32. A learner
-    may still turn bf16 into fp32, see `right_on_this_device`.
+    may still turn bf16 into fp32, see `right_on_this_device`. Raises MissingDependencyError where a
+    GPU is to scan by mamba-ssm and cannot.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -64,13 +72,15 @@ def choose(device: str = "auto", precision: Precision = "auto") -> Compute:
         raise UsageError(f"--device {device}: use cpu, cuda, cuda:0 or auto.") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {device}: no CUDA device is visible. Use --device cpu.")
+    if place.type == "cuda" and scan == "mamba":
+        backend.require_mamba()
     if precision == "auto":
         native = cpu_has_bf16()
         precision = "fp16" if place.type == "cuda" else "bf16" if native else "fp32"
     if precision == "fp16" and place.type == "cpu":
         raise UsageError("train.precision fp16 needs a GPU. Use bf16 or fp32 on a CPU.")
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    return Compute(place, dtypes[precision])
+    return Compute(place, dtypes[precision], scan)
 
 
 def right_on_this_device(compute: Compute, network: nn.Module, plan: Plan) -> Compute:

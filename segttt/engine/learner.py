@@ -1,6 +1,7 @@
 """Everything that changes while a network trains, and one step of that change."""
 
 import math
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -10,7 +11,7 @@ from segttt.cases import Batch
 from segttt.config.plan import Plan
 from segttt.engine.compute import Compute, right_on_this_device
 from segttt.engine.optimise import make_optimizer
-from segttt.errors import UsageError
+from segttt.errors import NonFiniteError
 from segttt.losses.compound import deep_supervision_loss, output_weights
 from segttt.metrics.online import counts
 
@@ -35,17 +36,28 @@ class Learner:
         self.skipped = 0
         """Steps in a row that were left out since their gradient was not finite."""
 
+    @property
+    def state_bytes(self) -> int:
+        """Of one state on disk: weights, their average and at most two moments."""
+        size = sum(value.numel() * value.element_size() for value in self.parameters)
+        return size * (3 + bool(self.average))
+
+    def use_fp32(self) -> None:
+        """Compute in full precision from now on."""
+        self.compute = replace(self.compute, dtype=torch.float32)
+        self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=False)
+
     def step(self, batch: Batch, lr: float) -> float:
-        """One optimiser step; returns the loss. A loss that is not finite raises `UsageError`."""
+        """One optimiser step; returns the loss. Raises `NonFiniteError`, the weights unchanged."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch)
+        loss = self.loss(batch)
         value = loss.item()
         if not math.isfinite(value):
-            raise UsageError(
-                f"The loss became {value} at step {self.steps}. Lower train.lr, or set "
-                "train.precision=fp32; the last epoch is kept."
+            raise NonFiniteError(
+                f"The loss became {value} at step {self.steps}. Lower train.lr; the "
+                "last good epoch is kept."
             )
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -65,9 +77,9 @@ class Learner:
         """Leave the weights as they are; gradients that stay unusable stop the training."""
         self.skipped += 1
         if self.skipped >= MAX_SKIPPED:
-            raise UsageError(
+            raise NonFiniteError(
                 f"The gradient was {norm} for {MAX_SKIPPED} steps in a row. Lower train.lr, or "
-                "give the mixer wider heads (fewer network.heads); the last epoch is kept."
+                "give the mixer wider heads (fewer network.heads); the last good epoch is kept."
             )
 
     @torch.no_grad()
@@ -85,10 +97,11 @@ class Learner:
         return state
 
     def _forward(self, batch: Batch) -> list[Tensor]:
-        with self.compute.autocast():
+        with self.compute.forward():
             return cast("list[Tensor]", self.network(self.compute.arrange(batch.images)))
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss of one batch, ready for `backward`."""
         return self._deep_loss(self._forward(batch), batch)
 
     def _deep_loss(self, outputs: list[Tensor], batch: Batch) -> Tensor:

@@ -12,26 +12,46 @@ from torch import Tensor, nn
 from segttt.cases import PreparedCase
 from segttt.config.plan import Plan
 from segttt.engine.compute import Compute
+from segttt.engine.memory import Size, blend_dtype
 from segttt.engine.mirrors import mirrored_mean
 from segttt.engine.windows import RollingBlend, corners, gaussian
 from segttt.preprocessing.pipeline import restore
 
+LEAST_IN_HALF = 1e-3  # of a weight; logits times less would vanish in float16
 
-class Predictor:
+
+class SlidingWindow:
     """One or more trained networks of the same plan, ready to segment."""
 
-    def __init__(self, networks: Sequence[nn.Module], plan: Plan, compute: Compute):
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        plan: Plan,
+        compute: Compute,
+        *,
+        max_ram: int | None = None,
+    ):
         self.networks = [compute.place(network).eval() for network in networks]
         self.plan = plan
         self.compute = compute
+        self.max_ram = max_ram
+        """Bytes of resident memory that must not be exceeded; None: what there is."""
         self.patch = (1,) * (3 - plan.topology.rank) + plan.topology.patch
 
     def segment(self, prepared: PreparedCase) -> np.ndarray:
-        """Classes [z, y, x] on the canonical grid that the case came from."""
-        return restore(self.slabs(prepared.image), prepared.preparation)
+        """Classes [z, y, x] on the canonical grid that the case came from.
+
+        A `ResourceError` tells where that cannot be done within `max_ram`.
+        """
+        there = prepared.preparation
+        size = Size(len(prepared.image), there.shape, there.new_shape)
+        dtype = blend_dtype(size, self.plan, self.compute.device, self.max_ram)
+        return restore(self.slabs(prepared.image, dtype), there)
 
     @torch.inference_mode()
-    def slabs(self, image: Float[np.ndarray, "c z y x"]) -> Iterator[Float[Tensor, "k slab y x"]]:
+    def slabs(
+        self, image: Float[np.ndarray, "c z y x"], dtype: torch.dtype = torch.float32
+    ) -> Iterator[Float[Tensor, "k slab y x"]]:
         """Blended logits, or probabilities, of consecutive slabs along the first axis.
 
         Only the slices that windows still overlap are held, so memory does not grow with the
@@ -40,14 +60,21 @@ class Predictor:
         image, margin = _padded(image, self.patch)
         shape = image.shape[1:]
         weight = gaussian(self.patch, self.compute.device)
-        blend = RollingBlend(self.plan.classes, self.patch[0], shape[1:], self.compute.device)
+        if dtype == torch.float16:
+            weight = weight.clamp_min(LEAST_IN_HALF)
+        blend = RollingBlend(
+            self.plan.classes, self.patch[0], shape[1:], self.compute.device, dtype
+        )
+        done = 0
         places = corners(shape, self.patch, self.plan.predict.overlap)
         rows = [list(group) for _, group in groupby(places, key=lambda corner: corner[0])]
         ends = [row[0][0] for row in rows[1:]] + [shape[0]]
         for row, end in zip(rows, ends, strict=True):
             for corner in row:
                 blend.add(self._window(image, corner), weight, corner)
-            yield _trimmed(blend.release(end), blend.first, margin, shape)
+            for piece in blend.release(end):
+                done += piece.shape[1]
+                yield _trimmed(piece, done, margin, shape)
 
     def _window(self, image: np.ndarray, corner: Sequence[int]) -> Float[Tensor, "k z y x"]:
         box = tuple(slice(a, a + n) for a, n in zip(corner, self.patch, strict=True))
@@ -60,7 +87,7 @@ class Predictor:
 
     def _ensemble(self, images: Tensor) -> Tensor:
         """Mean of the networks' logits, or of their probabilities where the plan averages these."""
-        with self.compute.autocast():
+        with self.compute.forward():
             outputs = [cast("list[Tensor]", network(images))[0] for network in self.networks]
         exact = [logits.float() for logits in outputs]
         if self.plan.predict.average == "probabilities":

@@ -68,18 +68,32 @@ class Clock:
         )
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a training goes on."""
+
+    epoch: int = 0
+    losses: tuple[float, ...] = ()
+    """Of the steps of this epoch that were made already."""
+    seconds: float = 0.0
+    """That those steps took."""
+
+
 def fit(
-    learner: Learner, train: Loader, val: Loader | None, clock: Clock, start: int
+    learner: Learner, train: Loader, val: Loader | None, clock: Clock, start: Start
 ) -> Iterator[Step | Epoch]:
-    """Train from epoch `start`, handing back each step and each epoch as it ends."""
+    """Train from `start`, handing back each step and each epoch as it ends."""
     recipe = learner.plan.train
-    for number in range(start, recipe.epochs):
-        began = time.monotonic()
-        lr = learning_rate(recipe, clock.progress(learner.steps))
-        losses: list[float] = []
-        learner.network.train()
+    for number in range(start.epoch, recipe.epochs):
+        again = start if number == start.epoch else Start(number)
+        began = time.monotonic() - again.seconds
+        losses = list(again.losses)
         first = number * recipe.iterations
-        for batch in train.batches(range(first, first + recipe.iterations), learner.compute.device):
+        # In the middle of an epoch, too, the rate is that of its beginning.
+        lr = learning_rate(recipe, clock.progress(learner.steps - len(losses)))
+        learner.network.train()
+        steps = range(first + len(losses), first + recipe.iterations)
+        for batch in train.batches(steps, learner.compute.device):
             progress = clock.progress(learner.steps)
             if progress >= 1 and losses:
                 break

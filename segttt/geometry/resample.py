@@ -21,7 +21,9 @@ ANISOTROPIC = 3.0  # nnU-Net's ratio of spacings above which an axis is not inte
 EDGE = 12  # voxels of repeated edge before the spline filter; its pole to the 12th is 1e-7
 NEGLIGIBLE = 1e-9  # weights of the spline below this are cut, which makes the operator a band
 BAND_ROWS = 64  # rows per product: few enough to skip most zeros, enough to keep BLAS busy
-TIE = 1e-6  # round-off of a weight of one half
+SLAB_VOXELS = 2**20  # of a label map at once; three float32 copies stay in the caches
+TIE = 1e-5  # lead of the nearest voxel's label; a hundred times the round-off of a share
+SMALLER = {-1: 0.75, 0: 0.5}  # leads in TIEs: of labels as far away as each other the smallest wins
 
 
 @lru_cache(maxsize=256)
@@ -124,25 +126,71 @@ def resample_image(
 def resample_labels(
     labels: Int[Tensor, "z y x"], shape: Shape3, separate: int | None = None
 ) -> Int[Tensor, "Z Y X"]:
-    """Interpolate each label by itself and keep it where it holds at least half; later labels win.
+    """Interpolate each label by itself and keep the one with the largest share of a voxel.
 
-    Labels start at -1. Each one is worked on inside its own box, so memory does not grow with
-    their number. Voxels where no label holds half become 0.
+    Where labels share the lead, as halfway between two voxels, the nearest voxel's is kept (of two
+    the later one), or else the smallest (batchgenerators 0.25.5, with which nnU-Net resamples).
+    Labels start at -1. Slab by slab, and each label inside its own box, so memory does not grow
+    with their number.
     """
     if tuple(labels.shape) == shape:
         return labels
-    result = torch.zeros(shape, dtype=labels.dtype)
+    sizes = list(zip(labels.shape, shape, strict=True))
     orders = axis_orders(1, separate)
+    shares = [operator(old, new, order) for (old, new), order in zip(sizes, orders, strict=True)]
+    nearest = [operator(old, new, 0).argmax(dim=1) for old, new in sizes]
     boxes = ndimage.find_objects(labels.numpy().astype(np.int32) + 2)
+    step = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
+    slabs = [
+        _leading_labels(labels, boxes, (rows, *shares[1:]), (places, *nearest[1:]))
+        for rows, places in zip(shares[0].split(step), nearest[0].split(step), strict=True)
+    ]
+    return torch.cat(slabs)
+
+
+Matrices = tuple[Float32[Tensor, "_ _"], ...]
+"""From the old to the new samples of each axis."""
+
+
+def _leading_labels(
+    labels: Int[Tensor, "z y x"],
+    boxes: list[tuple[slice, ...] | None],
+    matrices: Matrices,
+    nearest: tuple[Int[Tensor, " _"], ...],
+) -> Int[Tensor, "Z Y X"]:
+    """The labels of largest share on the grid of the matrices' rows."""
+    near = labels
+    for axis, places in enumerate(nearest):
+        near = near.index_select(axis, places)
+    result = torch.zeros_like(near)
+    best, rest = torch.zeros(near.shape), torch.ones(near.shape)
     for value, box in enumerate(boxes, start=-1):
-        if box is None or (value == 0 and boxes[0] is None):
-            continue  # the background wins nothing unless there is an outside
-        share, here = (labels[box] == value).float(), []
-        for axis in range(3):
-            columns = operator(labels.shape[axis], shape[axis], orders[axis])[:, box[axis]]
-            rows = columns.any(dim=1)
-            first, count = int(rows.int().argmax()), int(rows.sum())
-            here.append(slice(first, first + count))
-            share = multiply(share, axis, columns[here[axis]])
-        result[tuple(here)][share >= 0.5 - TIE] = value
-    return result
+        # The background is what the other labels leave over.
+        found = None if box is None or value == 0 else _share(labels, value, box, matrices)
+        if found is not None:
+            here, share = found
+            rest[here] -= share
+            share += TIE * ((near[here] == value) + SMALLER.get(value, 0.0))
+            result[here].masked_fill_(share > best[here], value)
+            torch.maximum(best[here], share, out=best[here])
+    rest += TIE * ((near == 0) + SMALLER[0])
+    return result.masked_fill_(rest > best, 0)
+
+
+def _share(
+    labels: Int[Tensor, "z y x"], value: int, box: tuple[slice, ...], matrices: Matrices
+) -> tuple[tuple[slice, ...], Float32[Tensor, "Z Y X"]] | None:
+    """The part of the new grid that a label in `box` reaches, and its share of each voxel there."""
+    here, there, parts = [], [], []
+    for matrix, span in zip(matrices, box, strict=True):
+        used = matrix[:, span] != 0
+        rows, columns = used.any(dim=1).nonzero(), used.any(dim=0).nonzero()
+        if not len(rows):
+            return None
+        here.append(slice(int(rows[0]), int(rows[-1]) + 1))
+        there.append(slice(span.start + int(columns[0]), span.start + int(columns[-1]) + 1))
+        parts.append(matrix[here[-1], there[-1]])
+    share = (labels[tuple(there)] == value).float()
+    for axis, part in enumerate(parts):
+        share = multiply(share, axis, part)
+    return tuple(here), share

@@ -28,7 +28,7 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _flush(path.parent)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -48,7 +48,7 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         temporary.replace(folder)
         _flush(folder.parent)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -71,12 +71,31 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left unfinished in a folder that no other one writes to."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """A `ResourceError` where the disk of `folder` has not the bytes that `what` will take."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ResourceError(
+            f"{folder}: {what} will take about {needed / 2**30:.1f} GiB, but only "
+            f"{free / 2**30:.1f} GiB are free. Free some space, or use another folder."
+        )
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it; a `ResourceError` names it where that is impossible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
 def _flush(path: Path) -> None:
@@ -87,7 +106,8 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _unwritable(path: Path, error: OSError) -> ResourceError:
+def unwritable(path: Path, error: OSError) -> ResourceError:
+    """The error to raise where `path` cannot be written."""
     return ResourceError(
         f"{path}: cannot be written ({error.strerror or error}). "
         "Free some space, or choose a folder that you may write to."

@@ -20,6 +20,8 @@ LARGEST_RATIO = 1040  # deflate cannot shrink further (1032), gzip adds a few by
 SPACING_TOLERANCE = 1e-3
 DIRECTION_TOLERANCE = 2e-3  # float32 quaternions near half a turn are off by up to 7e-4
 OFFSET_TOLERANCE_VOXELS = 0.1
+INFINITE = float("inf")
+LARGEST_VOXELS = 1 << 33  # 32 GiB as float32; no scanner makes more, a compressed bomb would
 UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 VOXELS = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
@@ -141,7 +143,7 @@ def _storage(fields: np.void, path: Path) -> tuple[tuple[int, ...], np.dtype, in
     if not shape or min(shape) < 1:
         raise ImageError(f"{path}: its header has the dimensions {fields['dim'].tolist()}.")
     offset, smallest = float(fields["offset"]), fields.dtype.itemsize + 4
-    if not (offset >= smallest and offset == int(offset)):
+    if not (smallest <= offset < INFINITE and offset == int(offset)):
         raise ImageError(
             f"{path}: its header says that the voxels start at byte {offset:g}, but they cannot "
             f"start before {smallest}. Export it again."
@@ -158,6 +160,10 @@ def _voxels(stream: BufferedIOBase, header: Header, path: Path, ratio: int) -> n
         raise ImageError(
             f"{path}: is cut: its header asks for {expected} bytes, which it cannot hold. "
             "Copy or download it again."
+        )
+    if count > LARGEST_VOXELS:
+        raise ImageError(
+            f"{path}: asks for {count} voxels, more than any scan has. Cut it into parts."
         )
     raw = np.empty(count, header.dtype)
     view, filled = raw.view(np.uint8).data, 0
@@ -267,7 +273,8 @@ def _agree(
 ) -> None:
     turned = np.abs(sform[0] - qform[0]).max()
     moved = np.abs(sform[1] - qform[1]).max()
-    if turned > DIRECTION_TOLERANCE or moved > OFFSET_TOLERANCE_VOXELS * spacing.min():
+    near = OFFSET_TOLERANCE_VOXELS * spacing.min()
+    if not (turned <= DIRECTION_TOLERANCE and moved <= near):  # NaN is not near
         raise GeometryError(
             f"{path}: its header contradicts itself: sform and qform differ by {moved:.3g} mm in "
             f"the origin and {turned:.3g} in the directions. Find out which is right, and export "

@@ -81,7 +81,7 @@ def _pixels(path: Path, *, indices: bool = False) -> np.ndarray:
     CHECKS.get(ending(path), lambda _: None)(path)
     try:
         if ending(path) in (".tif", ".tiff"):
-            pixels = imageio.imread(path, plugin="tifffile")
+            pixels = _tiff(path)
         else:
             mode = imageio.immeta(path, plugin="pillow").get("mode")
             if mode in ("CMYK", "YCCK"):
@@ -101,6 +101,22 @@ def _pixels(path: Path, *, indices: bool = False) -> np.ndarray:
             "or a volume as NIfTI."
         )
     return pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
+
+
+def _tiff(path: Path) -> np.ndarray:
+    """Read by tifffile; LZW and other compressions for which it lacks a codec by Pillow."""
+    try:
+        return imageio.imread(path, plugin="tifffile")
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+    pages = list(imageio.imiter(path, plugin="pillow"))
+    if len(pages) != 1 or pages[0].shape != imageio.improps(path, plugin="tifffile").shape:
+        raise ImageError(
+            f"{path}: holds {len(pages)} compressed pages, or colours that cannot be read. "
+            "Save it as PNG, one page per file."
+        )
+    return pages[0]
 
 
 def _check_png(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Int, Integer
@@ -9,6 +10,7 @@ from jaxtyping import Float32, Int, Integer
 from segttt.cases import Case, Segmentation, Volume
 from segttt.errors import GeometryError, ImageError
 from segttt.geometry.grid import Grid
+from segttt.io.dicom.library import require
 from segttt.io.images import read_image, read_label_image, write_image
 from segttt.io.names import ending, is_picture
 from segttt.io.orient import orientation_of, turn, turn_back
@@ -61,9 +63,16 @@ def to_segmentation(
     return Segmentation(volume.case.id, np.ascontiguousarray(turned), volume.source)
 
 
+def is_series(case: Case) -> bool:
+    """Whether the images are DICOM series."""
+    return bool(case.series) or case.images[0].is_dir()
+
+
 def segmentation_name(case: Case) -> str:
-    """File name of the case's segmentation: its format is the image's, PNG for lossy pictures."""
-    found = ending(case.images[0])
+    """File name of the case's segmentation: the image's format, PNG for lossy pictures, NIfTI for
+    DICOM.
+    """
+    found = ".nii.gz" if is_series(case) else ending(case.images[0])
     return case.id + (".png" if found in (".jpg", ".jpeg", ".bmp") else found)
 
 
@@ -77,11 +86,38 @@ def write_segmentation(path: Path, segmentation: Segmentation) -> None:
         write_image(path, small, segmentation.grid)
 
 
+def write_dicom_seg(
+    path: Path,
+    case: Case,
+    segmentation: Segmentation,
+    labels: Mapping[int, str],
+    kind: Literal["binary", "labelmap"],
+    *,
+    optional: bool,
+) -> bool:
+    """Write a DICOM SEG that refers to the case's first series; whether one was written.
+
+    With `optional` a series without the UIDs that a SEG must refer to gets none; else it is an
+    `ImageError`.
+    """
+    require()
+    from segttt.io.dicom.seg import lacking, write_seg
+    from segttt.io.dicom.study import only_series
+
+    files = case.series[0] if case.series else only_series(case.images[0]).files
+    if optional and lacking(files):
+        return False
+    write_seg(path, segmentation, labels, files, kind)
+    return True
+
+
 def _read_channels(case: Case, channels: int | None) -> tuple[Float32[np.ndarray, "c z y x"], Grid]:
     parts: list[np.ndarray] = []
     grids: list[Grid] = []
-    for path in case.images:
-        if is_picture(path):
+    for index, path in enumerate(case.images):
+        if is_series(case):
+            image, grid = _read_dicom(path, case.series[index] if case.series else ())
+        elif is_picture(path):
             image = read_picture(path, channels if len(case.images) == 1 else 1)
             grid = picture_grid(*image.shape[2:])
         else:
@@ -98,6 +134,16 @@ def _read_channels(case: Case, channels: int | None) -> tuple[Float32[np.ndarray
             "expected. Add the missing ones, or correct the channels of the dataset."
         )
     return image, grids[0]
+
+
+def _read_dicom(
+    folder: Path, files: tuple[Path, ...]
+) -> tuple[Float32[np.ndarray, "1 z y x"], Grid]:
+    """The files as a volume; without any, the one series of the folder."""
+    require()
+    from segttt.io.dicom.study import read_folder, read_series
+
+    return read_series(files) if files else read_folder(folder)
 
 
 def _same_grid(path: Path, grid: Grid, other_path: Path, other: Grid) -> None:

@@ -2,15 +2,21 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from segttt.config.dataset import Dataset
 from segttt.config.fingerprint import Fingerprint
 from segttt.config.plan import Plan
 from segttt.errors import UsageError
-from segttt.io.files import write_text
+from segttt.io.files import make_folder, sweep, unwritable, write_text
+
+LOCK = ".lock"
 
 
 def safe_name(text: str) -> str:
@@ -64,6 +70,43 @@ class Workspace:
                 f"{path}: does not exist yet. Run `segttt plan DATA -w {self.folder}`."
             )
         return path
+
+
+@contextmanager
+def locked(
+    folder: Path, doing: str, *, wait: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Hold a folder against other processes, and clear away what a killed one left unfinished.
+
+    Without `wait` a second process gets a `UsageError`; with it, it is told and waits its turn.
+    """
+    make_folder(folder)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if wait is None:
+            raise UsageError(
+                f"{folder}: another segttt {doing} here. Wait until it ends, or use another folder."
+            ) from None
+        wait(f"Another segttt {doing} in {folder}; waiting for it to end.")
+        lock.acquire()
+    except OSError as error:
+        raise unwritable(folder / LOCK, error) from error
+    try:
+        sweep(folder)
+        yield
+    finally:
+        lock.release()
+        _remove_if_unused(folder)
+
+
+def _remove_if_unused(folder: Path) -> None:
+    """What came to nothing leaves no folder behind."""
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+            folder.rmdir()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -48,8 +48,8 @@ def _joint(truth: AnyInts, prediction: AnyInts, labels: Sequence[int]) -> np.nda
     if all(side.min(initial=0) >= 0 and side.max(initial=0) < 256 for side in (truth, prediction)):
         # Counting pairs of values and folding the counts saves two look-ups per voxel: 2x faster.
         pairs = _pairs(truth, prediction, 256, lambda values: values)
-        fold = np.eye(classes, dtype=np.int64)[table[:256]]
-        return fold.T @ pairs @ fold
+        fold = np.eye(classes)[table[:256]]  # floats hold such counts exactly, 40x faster
+        return (fold.T @ pairs @ fold).astype(np.int64)
     return _pairs(truth, prediction, classes, lambda values: table[_position(values, len(table))])
 
 

@@ -55,12 +55,13 @@ class Comparison:
     left_out: tuple[str, ...]
     """Cases without a value from one of the two."""
     mean_difference: float
-    interval: Interval
-    """Of the mean difference."""
+    interval: Interval | None
+    """Of the mean difference; None below 6 cases."""
     effect_size: float | None
     """Mean difference over the sample deviation of the differences; None where that is 0."""
-    p_value: float
-    """Wilcoxon signed-rank test, two-sided; differences of 0 by Pratt's rule."""
+    p_value: float | None
+    """Wilcoxon signed-rank test, two-sided; differences of 0 by Pratt's rule. None below
+    6 cases."""
     wins: int
     """Cases where the second is better."""
     ties: int
@@ -76,13 +77,17 @@ class Ranking:
     means: tuple[float, ...]
     ranks: tuple[int, ...]
     """1 is best; equal means share the better rank."""
+    mean_ranks: tuple[float, ...]
+    """Mean over the cases of the rank within the case; equal scores share their mean rank."""
     n: int
     left_out: tuple[str, ...]
     """Cases without a value from some model."""
     rank_shares: tuple[tuple[float, ...], ...]
-    """[model, rank - 1]: share of the resamples in which the model has that rank."""
-    kendall_tau: float
-    """Mean over the resamples of tau-b with the order of all cases; all tied counts as 0."""
+    """[model, rank - 1]: share of the resamples in which the model has that rank. Empty below 6
+    cases."""
+    kendall_tau: float | None
+    """Mean over the resamples of tau-b with the order of all cases; all tied counts as 0. None
+    below 6 cases."""
     resamples: int
     seed: int
 
@@ -101,7 +106,11 @@ def mean_interval(
     `UsageError` below 6 cases.
     """
     sample = np.asarray(values, float)
-    _enough(len(sample), "cases")
+    if len(sample) < FEWEST:
+        raise UsageError(
+            f"There are {len(sample)} cases, too few for a statement: at least {FEWEST} are "
+            "needed. Score more cases."
+        )
     means = _resampled(sample[:, None], resamples, seed)[:, 0]
     tail = (1 - level) / 2
     shares = [tail, 1 - tail]
@@ -116,9 +125,7 @@ def mean_over_seeds(runs: Sequence[Scores]) -> SeedMean:
 
     Cases count that have a value in every run. Raises `UsageError` where there is none.
     """
-    cases, left_out = _shared(runs)
-    if not cases:
-        raise UsageError("The seeds share no case with a value. Score them on the same cases.")
+    cases, left_out = _shared(runs, "seeds")
     table = _table(runs, cases)
     return SeedMean(
         scores=dict(zip(cases, table.mean(1).tolist(), strict=True)),
@@ -141,21 +148,24 @@ def compare(
 
     The tie tolerance bears on wins, ties and losses alone. The interval is BCa. The p-value is
     exact for up to 50 pairs without zeros and ties, else by the normal approximation or, for few
-    pairs, by permutation, as SciPy chooses. Raises `UsageError` below 6 pairs.
+    pairs, by permutation, as SciPy chooses. Below 6 pairs there is neither. Raises `UsageError`
+    without any pair.
     """
-    cases, left_out = _shared([first, second])
-    _enough(len(cases), "cases with a score from both")
+    cases, left_out = _shared([first, second], "models")
     table = _table([first, second], cases)
     differences = np.round(table[:, 1] - table[:, 0], ROUNDED)
     gains = differences if higher_is_better else -differences
-    sd = float(differences.std(ddof=1))
+    sd = float(differences.std(ddof=1)) if len(cases) > 1 else 0.0
+    enough = len(cases) >= FEWEST
     return Comparison(
         n=len(cases),
         left_out=left_out,
         mean_difference=float(differences.mean()),
-        interval=mean_interval(differences.tolist(), seed=seed, resamples=resamples),
+        interval=mean_interval(differences.tolist(), seed=seed, resamples=resamples)
+        if enough
+        else None,
         effect_size=float(differences.mean()) / sd if sd else None,
-        p_value=_wilcoxon(differences),
+        p_value=_wilcoxon(differences) if enough else None,
         wins=int((gains > tie).sum()),
         ties=int((np.abs(gains) <= tie).sum()),
         losses=int((gains < -tie).sum()),
@@ -181,56 +191,47 @@ def rank(
     higher_is_better: bool = True,
     resamples: int = RESAMPLES,
 ) -> Ranking:
-    """Rank models by their mean, and again under resampling of the cases.
+    """Rank models by their mean, within each case, and by the mean of resampled cases.
 
-    Raises `UsageError` below 2 models and below 6 cases that have a value from every model.
+    Below 6 cases nothing is resampled. Raises `UsageError` below 2 models, and where no case has a
+    value from every model.
     """
     if len(models) < 2:
         raise UsageError("A ranking needs two models or more. Name another one.")
-    cases, left_out = _shared(list(models.values()))
-    _enough(len(cases), "cases with a score from every model")
+    cases, left_out = _shared(list(models.values()), "models")
     table = _table(list(models.values()), cases)
     sign = 1 if higher_is_better else -1
     names = list(models)
     order = np.argsort(-sign * table.mean(0), kind="stable")
-    table = table[:, order]
-    drawn = sign * _resampled(table, resamples, seed)
-    all_cases = sign * table.mean(0, keepdims=True)
-    ranks = _ranks(drawn)
+    table = sign * table[:, order]
+    all_cases = table.mean(0, keepdims=True)
+    shares, tau = _stability(table, all_cases, resamples, seed)
     return Ranking(
         models=tuple(names[i] for i in order),
-        means=tuple(table.mean(0).tolist()),
+        means=tuple((sign * all_cases[0]).tolist()),
         ranks=tuple(_ranks(all_cases)[0].tolist()),
+        mean_ranks=tuple(stats.rankdata(-table.round(ROUNDED), axis=1).mean(0).tolist()),
         n=len(cases),
         left_out=left_out,
-        rank_shares=tuple(
-            tuple((np.bincount(of_one - 1, minlength=len(names)) / resamples).tolist())
-            for of_one in ranks.T
-        ),
-        kendall_tau=float(_kendall_tau(drawn, all_cases).mean()),
+        rank_shares=shares,
+        kendall_tau=tau,
         resamples=resamples,
         seed=seed,
     )
 
 
-def _shared(runs: Sequence[Scores]) -> tuple[list[str], tuple[str, ...]]:
-    """Cases that have a value in every run, and all others."""
+def _shared(runs: Sequence[Scores], what: str) -> tuple[list[str], tuple[str, ...]]:
+    """Cases that have a value in every run, and all others; `what` the runs are, in the plural."""
     everywhere = set.intersection(
         *({case for case, score in run.items() if score is not None} for run in runs)
     )
+    if not everywhere:
+        raise UsageError(f"The {what} share no case with a value. Score them on the same cases.")
     return sorted(everywhere), tuple(sorted(set().union(*runs) - everywhere))
 
 
 def _table(runs: Sequence[Scores], cases: Sequence[str]) -> Float[np.ndarray, "cases runs"]:
     return np.array([[run[case] for run in runs] for case in cases], float)
-
-
-def _enough(n: int, what: str) -> None:
-    if n < FEWEST:
-        raise UsageError(
-            f"There are {n} {what}, too few for a statement: at least {FEWEST} are needed. "
-            "Score more cases."
-        )
 
 
 def _resampled(
@@ -263,6 +264,21 @@ def _wilcoxon(differences: Float[np.ndarray, " n"]) -> float:
         return 1.0
     result: Any = stats.wilcoxon(differences, zero_method="pratt")
     return float(result.pvalue)
+
+
+def _stability(
+    table: Float[np.ndarray, "cases m"],
+    all_cases: Float[np.ndarray, "1 m"],
+    resamples: int,
+    seed: int,
+) -> tuple[tuple[tuple[float, ...], ...], float | None]:
+    """Share of the resamples at each rank, per column, and the mean tau with all cases."""
+    if len(table) < FEWEST:
+        return (), None
+    drawn = _resampled(table, resamples, seed)
+    counts = (np.bincount(ranks - 1, minlength=table.shape[1]) for ranks in _ranks(drawn).T)
+    shares = tuple(tuple((one / resamples).tolist()) for one in counts)
+    return shares, float(_kendall_tau(drawn, all_cases).mean())
 
 
 def _ranks(means: Float[np.ndarray, "b m"]) -> Int[np.ndarray, "b m"]:

@@ -104,9 +104,11 @@ def _channel(values: np.ndarray, weights: np.ndarray) -> ChannelFacts:
     """Statistics of one channel under the weights of its voxels."""
     order = np.argsort(values)
     ranked, share = values[order].astype(np.float64), np.cumsum(weights[order])
-    # A voxel stands for the middle of its share, so that equal weights give the usual median.
-    middle = (share - weights[order] / 2) / share[-1]
-    low, median, high = np.interp((0.005, 0.5, 0.995), middle, ranked)
+    # A voxel stands for the middle of its share, the smallest one is percentile 0, the largest 100,
+    # so that equal weights give NumPy's percentiles, as in nnU-Net.
+    middle = share - weights[order] / 2
+    sought = middle[0] + np.array((0.005, 0.5, 0.995)) * (middle[-1] - middle[0])
+    low, median, high = np.interp(sought, middle, ranked)
     mean = float(np.average(values, weights=weights))
     deviation = np.average((values.astype(np.float64) - mean) ** 2, weights=weights) ** 0.5
     return ChannelFacts(

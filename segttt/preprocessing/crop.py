@@ -9,11 +9,19 @@ from segttt.shapes import Shape3
 
 def nonzero_mask(image: Float32[np.ndarray, "c z y x"]) -> Bool[np.ndarray, "z y x"]:
     """Where any channel differs from 0, with enclosed holes filled (a picture's in its plane)."""
-    mask = (image != 0).any(axis=0)
+    mask = nonzero(image)
     if mask.all():
         return mask
     thick = tuple(slice(None) if size > 1 else 0 for size in mask.shape)
     mask[thick] = _filled(mask[thick])
+    return mask
+
+
+def nonzero(image: Float32[np.ndarray, "c z y x"]) -> Bool[np.ndarray, "z y x"]:
+    """Where any channel differs from 0."""
+    mask = image[0] != 0
+    for channel in image[1:]:
+        mask |= channel != 0
     return mask
 
 

@@ -12,7 +12,7 @@ from segttt.config.plan import Plan
 from segttt.errors import ImageError, LabelError
 from segttt.geometry.argmax import classes_on_grid
 from segttt.geometry.resample import resample_image, resample_labels, separate_axis
-from segttt.preprocessing.crop import nonzero_box, nonzero_mask
+from segttt.preprocessing.crop import nonzero, nonzero_box, nonzero_mask
 from segttt.preprocessing.instances import interior_and_boundary
 from segttt.preprocessing.normalise import normalise
 from segttt.shapes import Shape3
@@ -28,7 +28,9 @@ def prepare(volume: Volume, plan: Plan) -> PreparedCase:
     does not know, an `ImageError` a channel that cannot be normalised.
     """
     image = volume.image.transpose(0, *(axis + 1 for axis in plan.axes))
-    mask = nonzero_mask(image)
+    # Filling the holes costs more memory than all the rest, and does not change the box.
+    filled = volume.label is not None or any(channel.masked for channel in plan.normalisation)
+    mask = nonzero_mask(image) if filled else nonzero(image)
     start, stop = nonzero_box(mask)
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     preparation = _preparation(volume, plan, start, stop)
@@ -36,9 +38,8 @@ def prepare(volume: Volume, plan: Plan) -> PreparedCase:
     channels = [
         _normalised(image[c][box], mask[box], volume.case.id, plan, c) for c in range(len(image))
     ]
-    prepared = resample_image(
-        torch.from_numpy(np.stack(channels)), preparation.new_shape, separate
-    ).numpy()
+    cropped = channels[0][None] if len(channels) == 1 else np.stack(channels)
+    prepared = resample_image(torch.from_numpy(cropped), preparation.new_shape, separate).numpy()
     label = None
     if volume.label is not None:
         classes = to_classes(volume.label, plan, volume.case.id).transpose(plan.axes)[box]
@@ -110,7 +111,7 @@ def _preparation(volume: Volume, plan: Plan, start: Shape3, stop: Shape3) -> Pre
     spacing = (spacing[a], spacing[b], spacing[c])
     new_spacing = plan.spacing_mm if plan.resample_z else (spacing[0], *plan.spacing_mm[1:])
     z, y, x = (
-        max(1, round((high - low) * old / new))
+        max(1, round(old / new * (high - low)))
         for low, high, old, new in zip(start, stop, spacing, new_spacing, strict=True)
     )
     return Preparation(

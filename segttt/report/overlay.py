@@ -71,7 +71,7 @@ def overlay_png(
 
     planes = PLANES if truth.shape[0] > 1 else PICTURE
     at = _best_slices(truth if np.isin(truth, list(names)).any() else prediction, list(names))
-    shown = _brightness(image, truth)
+    shown = brightness(image, truth)
     sizes = [plane.size_mm(truth.shape, spacing_mm) for plane in planes]
     widths = [HEIGHT * min(max(wide / high, SLIMMEST), WIDEST) for high, wide in sizes]
     total = sum(widths) + GAP * (len(widths) + 1)
@@ -108,8 +108,12 @@ def _best_slices(labels: AnyLabels, values: Sequence[int]) -> tuple[int, ...]:
     return tuple(best)
 
 
-def _brightness(image: np.ndarray, truth: AnyLabels) -> np.ndarray:
-    """Grey [z, y, x] or colour [z, y, x, 3], 0 black to 1 white."""
+def brightness(image: np.ndarray, truth: AnyLabels) -> np.ndarray:
+    """Grey [z, y, x] or colour [z, y, x, 3], 0 black to 1 white.
+
+    Three channels of one slice are colours; otherwise the first channel is shown, in a window
+    around the intensities of the labels.
+    """
     if image.ndim == 4 and image.shape[0] == 3 and image.shape[1] == 1:
         low, high = float(image.min()), float(image.max())
         return (np.moveaxis(image, 0, -1) - low) / max(high - low, 1e-6)

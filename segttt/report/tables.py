@@ -1,22 +1,38 @@
 """Scores as tables of text and as CSV."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
-from segttt.config.report import CaseScore, CellScore, CellSummary, LabelSummary, Summary
+from segttt.config.report import (
+    CaseScore,
+    CellScore,
+    CellSummary,
+    LabelScore,
+    LabelSummary,
+    Statistics,
+    Summary,
+)
+from segttt.config.strict import Strict
 
 COLUMNS = (
     *("case", "label", "name", "state", "dice", "iou"),
     *("nsd", "tolerance_mm", "hd95_mm", "assd_mm", "volume_error_ml"),
     *("tp", "fp", "fn", "n_truth", "n_prediction"),
 )
-
-
+LESION_COLUMNS = {
+    "lesions_truth": "n_truth",
+    "lesions_prediction": "n_prediction",
+    "lesions_found": "found",
+    "lesions_missed": "missed",
+    "lesions_false": "false",
+    "lesion_sensitivity": "sensitivity",
+    "lesion_precision": "precision",
+    "lesion_f1": "f1",
+}
+"""Columns of cases.csv where lesions were counted -> fields of `LesionScore`."""
 DASH = "–"
-
-
 LONGEST_ID = 20
 
 
@@ -32,7 +48,8 @@ def label_table(summary: Summary) -> Table:
     """One row per label, and a last row with the mean over cases; a dash where there is no value.
 
     The deviation beside a label is over cases. A case counts under a label that its truth or its
-    prediction has; where one of the two lacks it, in some case, a column says how often.
+    prediction has; where the truth, the prediction or both lack it, in some case, a column says how
+    often. Other protocols have the means of the strict one beside theirs.
     """
     labels = summary.per_label
     header = ["Label", "Cases", "Dice", "SD", "Min", "IoU"]
@@ -41,9 +58,15 @@ def label_table(summary: Summary) -> Table:
         header += ["NSD", "at", "HD95", "ASSD"]
         surfaces = [*map(_surface_cells, labels), _mean_surface_cells(summary)]
         rows = [[*row, *cells] for row, cells in zip(rows, surfaces, strict=True)]
+    if strict := [one.strict for one in (*labels, summary) if one.strict]:
+        header += ["Strict Dice", "Strict NSD"]
+        rows = [
+            [*row, number(one.dice), number(one.nsd)] for row, one in zip(rows, strict, strict=True)
+        ]
     empty = {
         "Invented": [label.n_truth_empty for label in labels],
         "Missed": [label.n_prediction_empty for label in labels],
+        "Absent": [label.n_both_empty for label in labels],
     }
     for name, counts in empty.items():
         if any(counts):
@@ -57,12 +80,48 @@ def label_table(summary: Summary) -> Table:
     return Table([*header, "Worst"], rows)
 
 
+def spread_table(summary: Summary) -> Table:
+    """How Dice and, where there is one, NSD vary over the cases, and the worst cases by Dice."""
+    metrics = ["dice", "nsd"] if any(label.nsd.n for label in summary.per_label) else ["dice"]
+    figures = ("median", "quartiles", "95 % CI")
+    names = [
+        f"{metric} {figure}" for metric in ("Dice", "NSD")[: len(metrics)] for figure in figures
+    ]
+    rows = [
+        [
+            label.name,
+            *(text for metric in metrics for text in _spread(getattr(label, metric))),
+            ", ".join(shortened(case.id) for case in label.worst) or DASH,
+        ]
+        for label in summary.per_label
+    ]
+    return Table(["Label", *names, "Worst"], rows)
+
+
+def lesion_table(summary: Summary) -> Table:
+    """Lesions of each label over all cases."""
+    rows = [
+        [
+            label.name,
+            *(str(n) for n in (one.total.n_truth, one.total.found, one.total.false)),
+            *map(number, (one.total.sensitivity, one.total.precision, one.total.f1)),
+            f"{one.false_per_case:.2f}",
+            number(one.sensitivity.mean),
+        ]
+        for label in summary.per_label
+        if (one := label.lesions)
+    ]
+    header = ["Label", "True", "Found", "False", "Sensitivity", "Precision", "F1"]
+    return Table([*header, "False per case", "Sensitivity per case"], rows)
+
+
 def overall_table(summary: Summary) -> Table:
     """The figures of the whole summary, one per row, each with what it means."""
     rows = [
         ["Dice", number(summary.mean_dice), "mean over cases of the mean over labels"],
         ["SD over cases", number(summary.sd_cases), "of the cases' mean Dice"],
         ["SD over labels", number(summary.sd_labels), "of the labels' mean Dice"],
+        *_nsd_rows(summary),
         ["IoU", number(summary.mean_iou), "mean over cases of the mean over labels"],
         ["Cases", str(summary.n_cases), "scored"],
         ["Failed", str(summary.n_failed), "cases without a score, in no mean"],
@@ -72,6 +131,16 @@ def overall_table(summary: Summary) -> Table:
         for value, cases in summary.undeclared.items()
     ]
     return Table(["Figure", "Value", "Meaning"], rows)
+
+
+def _nsd_rows(summary: Summary) -> list[list[str]]:
+    if summary.mean_nsd is None:
+        return []
+    return [
+        ["NSD", number(summary.mean_nsd), "mean over cases of the mean over labels"],
+        ["NSD, SD over cases", number(summary.nsd_sd_cases), "of the cases' mean NSD"],
+        ["NSD, SD over labels", number(summary.nsd_sd_labels), "of the labels' mean NSD"],
+    ]
 
 
 def case_table(cases: Sequence[CaseScore], names: Mapping[int, str]) -> Table:
@@ -85,24 +154,56 @@ def case_table(cases: Sequence[CaseScore], names: Mapping[int, str]) -> Table:
 
 def cases_csv(cases: Sequence[CaseScore], names: Mapping[int, str]) -> str:
     """One line per case and label, in full precision; an empty field where there is no value."""
+    lesions = any(score.lesions for case in cases for score in case.labels)
     text = StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    columns = (*COLUMNS, *LESION_COLUMNS) if lesions else COLUMNS
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for case in cases:
         for score in case.labels:
-            writer.writerow({"case": case.id, "name": names[score.label], **score.model_dump()})
+            fields = score.model_dump(exclude={"lesions"})
+            if score.lesions:
+                fields |= {name: getattr(score.lesions, of) for name, of in LESION_COLUMNS.items()}
+            writer.writerow({"case": case.id, "name": names[score.label], **fields})
     return text.getvalue()
 
 
 def cells_csv(cases: Sequence[CaseScore]) -> str:
-    """One line per picture of numbered cells, in full precision."""
+    """One line per picture of numbered cells and IoU, in full precision."""
     text = StringIO()
     writer = csv.DictWriter(text, ("case", *CellScore.model_fields), lineterminator="\n")
     writer.writeheader()
     for case in cases:
-        if case.cells is not None:
-            writer.writerow({"case": case.id, **case.cells.model_dump()})
+        for cells in (case.cells, *case.more_cells):
+            if cells is not None:
+                writer.writerow({"case": case.id, **cells.model_dump()})
     return text.getvalue()
+
+
+def read_cases_csv(text: str) -> list[CaseScore]:
+    """The cases of `cases_csv`; a `ValueError` where the text is not such a table."""
+    labels: dict[str, list[LabelScore]] = {}
+    for case, fields in _rows(text, LabelScore):
+        labels.setdefault(case, []).append(LabelScore.model_validate(fields))
+    return [CaseScore(id=case, labels=tuple(scores)) for case, scores in labels.items()]
+
+
+def read_cells_csv(text: str) -> dict[str, CellScore]:
+    """Case -> its first score in `cells_csv`; a `ValueError` where the text is not such a table."""
+    scores: dict[str, CellScore] = {}
+    for case, fields in _rows(text, CellScore):
+        scores.setdefault(case, CellScore.model_validate(fields))
+    return scores
+
+
+def _rows(text: str, kind: type[Strict]) -> Iterator[tuple[str, dict[str, str | None]]]:
+    """Case and fields of every line; None where a field is empty."""
+    try:
+        for row in csv.DictReader(StringIO(text)):
+            known = {name: row[name] or None for name in kind.model_fields if name in row}
+            yield row.get("case") or "", known
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def cell_table(cells: CellSummary) -> Table:
@@ -154,6 +255,13 @@ def _surface_cells(label: LabelSummary) -> list[str]:
 def _mean_surface_cells(summary: Summary) -> list[str]:
     distances = (distance(one) for one in (summary.mean_hd95_mm, summary.mean_assd_mm))
     return [number(summary.mean_nsd), "", *distances]
+
+
+def _spread(one: Statistics) -> list[str]:
+    """Median, quartiles and confidence interval."""
+    quartiles = None if one.q1 is None or one.q3 is None else (one.q1, one.q3)
+    ranges = (f"{pair[0]:.3f} – {pair[1]:.3f}" if pair else DASH for pair in (quartiles, one.ci95))
+    return [number(one.median), *ranges]
 
 
 def distance(mm: float | None) -> str:

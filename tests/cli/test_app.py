@@ -13,7 +13,18 @@ from segttt.cli import console, options
 from segttt.cli.app import app, out_of_memory, run
 from segttt.errors import UsageError
 
-COMMANDS = ["plan", "preprocess", "train", "predict", "evaluate", "demo", "doctor"]
+COMMANDS = [
+    "plan",
+    "preprocess",
+    "train",
+    "predict",
+    "evaluate",
+    "compare",
+    "report",
+    "bench",
+    "demo",
+    "doctor",
+]
 GROUPS = {"presets": ["list", "show"], "networks": ["list", "show"], "data": ["check"]}
 
 
@@ -66,13 +77,24 @@ def test_the_list_of_options_is_frozen():
         ),
         "predict": sorted(
             ["--model", "--out", "--folds", "--mirror", "--overlap", "--skip-done", "--set",
+             "--series", "--format", "--seg-type", "--max-ram",
              "--device", "--dry-run", "--json"]
         ),
         "evaluate": [
-            "--dry-run", "--instances", "--json", "--labels", "--out", "--preset", "--protocol",
+            "--dry-run", "--instances", "--iou", "--json", "--labels", "--lesions", "--out",
+            "--preset", "--protocol",
             "--surfaces", "--tolerance", "--workers",
         ],
+        "compare": ["--dry-run", "--json", "--out", "--preset"],
+        "report": [
+            "--cases", "--dry-run", "--fold", "--images", "--json", "--max-mb", "--network",
+            "--out", "--scores", "--seed", "--workspace",
+        ],
         "demo": ["--dry-run", "--json", "--network", "--out", "--seed", "--time-limit"],
+        "bench": [
+            "--batches", "--data", "--device", "--json", "--network", "--preset", "--set",
+            "--threads", "--workspace",
+        ],
         "doctor": ["--json"],
         "presets list": ["--json"],
         "presets show": ["--json"],

@@ -1,5 +1,7 @@
 """Folders of segmentations scored from the command line, by every protocol."""
 
+import csv
+import hashlib
 import json
 
 import imageio.v3 as imageio
@@ -7,7 +9,9 @@ import numpy as np
 import pytest
 
 from segttt.cli.app import run
+from segttt.commands import evaluate as evaluating
 from segttt.preprocessing.instances import interior_and_boundary
+from tests.metrics import test_protocols
 from tests.pipeline.conftest import write_volume
 
 SPACING_XYZ = (1.5, 1.5, 3.0)
@@ -33,6 +37,10 @@ def volumes(tmp_path):
 
 def summary(folder):
     return json.loads((folder / "found" / "evaluate" / "summary.json").read_text())
+
+
+def table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 def evaluate(folder, *options):
@@ -62,7 +70,11 @@ def test_other_protocols_say_what_strict_would_have_said(volumes, capsys):
     assert told["protocol"] == "paper"
     assert told["per_label"][1]["dice"]["mean"] == 0.5  # absent from both: 1, invented: 0
     assert any("By the strict protocol: mean Dice" in remark for remark in told["remarks"])
-    assert "By the strict protocol" in capsys.readouterr().err
+    assert told["per_label"][1]["strict"] == {"dice": 0.0, "nsd": 0.0}
+    assert told["strict"]["dice"] < told["mean_dice"]
+    printed = capsys.readouterr()
+    assert "By the strict protocol" in printed.err
+    assert "Strict Dice" in printed.out
 
 
 def test_the_nnunet_protocol_writes_its_summary(volumes):
@@ -94,6 +106,116 @@ def test_a_tolerance_of_nothing_is_meant(volumes):
     assert 0 < found["nsd"]["min"] < 1
 
 
+def test_lesions_are_counted_on_request(volumes, capsys):
+    options = ("--labels", "1=organ,2=lesion", "--lesions")
+    assert evaluate(volumes, *options, "any") == 0
+    told = summary(volumes)
+    assert told["scoring"]["lesions"] == {
+        "connectivity": "corners", "iou": None, "smallest_mm3": 0
+    }  # fmt: skip
+    organ_, lesion = (label["lesions"]["total"] for label in told["per_label"])
+    assert (organ_["n_truth"], organ_["found"], organ_["false"], organ_["f1"]) == (2, 2, 0, 1)
+    assert (lesion["false"], lesion["sensitivity"], lesion["precision"]) == (1, None, 0)
+    assert told["per_label"][1]["lesions"]["false_per_case"] == 0.5
+    rows = table(volumes / "found/evaluate/cases.csv")
+    assert [row["lesions_found"] for row in rows] == ["1", "0", "1", "0"]
+    assert [row["lesions_false"] for row in rows] == ["0", "0", "0", "1"]
+    assert "Lesions over all cases" in capsys.readouterr().out
+    assert evaluate(volumes, *options, "iou=0.9,volume=28,faces") == 0
+    strict = summary(volumes)["per_label"]
+    assert strict[0]["lesions"]["total"]["found"] == 1
+    assert strict[1]["lesions"]["total"]["n_prediction"] == 0  # 4 voxels of 6.75 mm³
+    assert evaluate(volumes, *options[:2]) == 0
+    assert summary(volumes)["per_label"][0]["lesions"] is None
+    assert "lesion" not in (volumes / "found/evaluate/cases.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    ["--lesions=some", "--lesions=iou=0", "--lesions=volume=-1", "--lesions=iou=x",
+     "--iou=0", "--iou=1.5", "--iou=half"],
+)  # fmt: skip
+def test_impossible_wishes(volumes, wish, capsys):
+    assert evaluate(volumes, wish) == 2
+    assert wish.partition("=")[0] in capsys.readouterr().err
+
+
+def contents(folder):
+    """Every result by name, as bytes."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "found/evaluate").iterdir())}
+
+
+def test_the_summary_says_what_made_it(volumes):
+    assert evaluate(volumes, "--labels", "1=organ", "--tolerance", "2") == 0
+    told, files = summary(volumes), json.loads(contents(volumes)["files.json"])
+    source = told["provenance"]
+    assert (source["definitions"], source["spacing"]) == ("segttt-scores-1", "true label maps")
+    assert source["tolerances_mm"] == {"1": 2.0}
+    assert {"segttt", "python", "numpy", "scipy"} <= set(source)
+    assert source["files_sha256"] == files["sha256"]
+    scored = files["cases"]["b"]["prediction"]
+    content = (volumes / "found" / "b.nii.gz").read_bytes()
+    assert scored == {"file": "b.nii.gz", "sha256": hashlib.sha256(content).hexdigest()}
+    assert not any(str(volumes).encode() in content for content in contents(volumes).values())
+
+
+def test_evaluated_again_every_byte_is_the_same(volumes):
+    assert evaluate(volumes) == 0
+    first = contents(volumes)
+    assert set(first) == {"cases.csv", "failures.json", "files.json", "summary.json"}
+    assert evaluate(volumes, "--workers", "2") == 0
+    assert contents(volumes) == first
+
+
+def killed_after(cases, monkeypatch):
+    """Stop the next evaluation when it wants to score one case more; count what it scores."""
+    scored = []
+    score_files = evaluating.score_files
+
+    def score(case, *rest):
+        if len(scored) == cases:
+            raise KeyboardInterrupt
+        scored.append(case)
+        return score_files(case, *rest)
+
+    monkeypatch.setattr(evaluating, "score_files", score)
+    return scored
+
+
+def test_a_killed_evaluation_goes_on(volumes, monkeypatch):
+    assert evaluate(volumes) == 0
+    whole = contents(volumes)
+    with monkeypatch.context() as patch:
+        killed_after(1, patch)
+        assert evaluate(volumes, "--workers", "1") == 130
+    journal = volumes / "found/evaluate/journal.jsonl"
+    journal.write_bytes(journal.read_bytes() + b'["b", {"files": {')  # a kill amid a write
+    with monkeypatch.context() as patch:
+        scored = killed_after(9, patch)
+        assert evaluate(volumes, "--workers", "1") == 0
+        assert scored == ["b"]
+    assert contents(volumes) == whole
+
+
+@pytest.mark.parametrize("change", ["file", "rules"])
+def test_what_has_changed_since_the_kill_is_scored_again(volumes, change, monkeypatch):
+    options = ("--workers", "1", "--labels", "1=organ")
+    with monkeypatch.context() as patch:
+        killed_after(1, patch)
+        assert evaluate(volumes, *options) == 130
+    if change == "file":
+        write_volume(volumes / "found" / "a.nii.gz", organ(3, 8), SPACING_XYZ)
+    else:
+        options += ("--tolerance", "9")
+    with monkeypatch.context() as patch:
+        scored = killed_after(9, patch)
+        assert evaluate(volumes, *options) == 0
+        assert scored == ["a", "b"]
+    resumed = contents(volumes)
+    assert evaluate(volumes, *options) == 0
+    assert contents(volumes) == resumed
+
+
 @pytest.fixture
 def cells(tmp_path):
     """Discs as numbered objects, and the classes that a perfect network would predict."""
@@ -120,6 +242,29 @@ def test_cells_are_decoded_and_matched(cells, capsys):
     assert [label["dice"]["mean"] for label in told["per_label"]] == [1.0, 1.0]
     assert "F1 at IoU 0.5" in capsys.readouterr().out
     assert (cells / "found" / "evaluate" / "cells.csv").read_text().startswith("case,threshold")
+
+
+def test_cells_at_several_overlaps(cells, capsys):
+    assert evaluate(cells, "--iou", "0.5,0.9") == 0
+    told = summary(cells)
+    assert [told["cells"]["threshold"], told["more_cells"][0]["threshold"]] == [0.5, 0.9]
+    assert (told["cells"]["f1"]["mean"], told["more_cells"][0]["tp"]) == (1.0, 4)
+    rows = table(cells / "found/evaluate/cells.csv")
+    assert [row["threshold"] for row in rows] == ["0.5", "0.9"]
+    assert "F1 at IoU 0.9" in capsys.readouterr().out
+
+
+def test_pictures_by_the_papers_protocol(cells, capsys):
+    """Told apart from volumes, and the foreground's Dice as compute_cell_metric.py has it."""
+    truth, classes = test_protocols.nuclei()
+    imageio.imwrite(cells / "truth" / "one.png", truth.astype(np.uint8))
+    imageio.imwrite(cells / "found" / "one.png", classes)
+    assert evaluate(cells, "--protocol", "paper", "--iou", "0.5,0.4") == 0
+    (row, other) = table(cells / "found/evaluate/cells.csv")
+    names = ("n_truth", "n_prediction", "tp", "precision", "recall", "f1", "dice")
+    assert [float(row[name]) for name in names] == [4, 6, 3, 0.5, 0.75, 0.6, 0.6822]
+    assert [float(other[name]) for name in names] == [4, 6, 3, 0.5, 0.75, 0.6, 0.6822]
+    assert summary(cells)["provenance"]["spacing"] == "pixels"
 
 
 def test_the_papers_decoding_is_kept_apart(cells):

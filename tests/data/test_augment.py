@@ -99,13 +99,20 @@ def test_reach_of_known_patches():
     assert reach((40, 224, 192), flat) == (40, 263, 263)  # turned by 90, /0.85; z kept
 
 
-def test_blur_equals_scipy():
+@pytest.mark.parametrize(("sigma", "radius"), [(0.5, 1), (0.6, 2), (0.9, 2), (1.0, 3)])
+def test_blur_equals_scipy(sigma, radius):
     image = sample(1, 12, 13, 14)
-    expected = ndimage.gaussian_filter(
-        image[0].numpy(), (0.7, 0.9, 0.6), mode="nearest", truncate=3
-    )
-    ours = intensity.blur(image, [(0.7, 0.9, 0.6)])[0]
-    torch.testing.assert_close(ours, torch.from_numpy(expected), atol=2e-3, rtol=0)
+    expected = ndimage.gaussian_filter(image[0].numpy(), sigma, mode="mirror", radius=radius)
+    ours = intensity.blur(image, [(sigma,) * 3])[0]
+    torch.testing.assert_close(ours, torch.from_numpy(expected), atol=1e-5, rtol=0)
+
+
+def test_blur_of_an_axis_shorter_than_its_kernel():
+    image = sample(1, 2, 9)
+    blurred = intensity.blur(image, [(1.0, 0.5)])
+    assert blurred.std() < image.std()
+    constant = torch.full((1, 2, 9), 4.0)
+    torch.testing.assert_close(intensity.blur(constant, [(1.0, 0.5)]), constant)
 
 
 def test_noise_has_its_strength_and_seed():

@@ -5,7 +5,7 @@ from torch import nn
 
 from segttt.config.plan import Inference
 from segttt.engine import compute as computing
-from segttt.engine.predict import Predictor
+from segttt.engine.predict import SlidingWindow
 from tests.engine.conftest import small_plan
 
 
@@ -20,7 +20,7 @@ class Pointwise(nn.Module):
 @pytest.mark.parametrize("mirror", [True, False])
 def test_windows_add_up_to_the_whole(shape, mirror):
     plan = small_plan(predict=Inference(mirror=mirror))
-    predictor = Predictor([Pointwise()], plan, computing.choose("cpu", "fp32"))
+    predictor = SlidingWindow([Pointwise()], plan, computing.choose("cpu", "fp32"))
     image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     logits = torch.cat(list(predictor.slabs(image)), 1)
     expected = Pointwise()(torch.from_numpy(image)[None])[0][0]
@@ -36,7 +36,7 @@ def test_networks_are_averaged():
         def forward(self, x):
             return [torch.full((len(x), 3, *x.shape[2:]), self.value)]
 
-    predictor = Predictor(
+    predictor = SlidingWindow(
         [Constant(1.0), Constant(4.0)], small_plan(), computing.choose("cpu", "fp32")
     )
     (slab,) = predictor.slabs(np.zeros((1, 8, 16, 16), dtype=np.float32))
@@ -58,7 +58,7 @@ def test_what_is_averaged_over_models_and_mirrored_copies(average):
 
     plan = small_plan(predict=Inference(average=average, overlap=0.0))
     networks = [Towards(3.0), Towards(-1.0)]
-    predictor = Predictor(networks, plan, computing.choose("cpu", "fp32"))
+    predictor = SlidingWindow(networks, plan, computing.choose("cpu", "fp32"))
     image = np.random.default_rng(0).normal(size=(1, 8, 16, 16)).astype(np.float32)
     (found,) = predictor.slabs(image)
     x = torch.from_numpy(image)[None]

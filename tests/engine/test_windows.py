@@ -45,7 +45,7 @@ def test_blending_a_constant_gives_the_constant(shape, overlap):
         for place in places:
             if place[0] == start:
                 blend.add(torch.full((2, *patch), 3.5), weight, place)
-        slabs.append(blend.release(end))
+        slabs += list(blend.release(end))
     whole = torch.cat(slabs, 1)
     assert whole.shape == (2, *shape)
     torch.testing.assert_close(whole, torch.full_like(whole, 3.5))
@@ -69,7 +69,7 @@ def test_rolling_equals_holding_everything():
         for place in places:
             if place[0] == start:
                 blend.add(windows[place], weight, place)
-        slabs.append(blend.release(end))
+        slabs += list(blend.release(end))
     torch.testing.assert_close(torch.cat(slabs, 1), total / weights)
 
 

@@ -156,3 +156,16 @@ def test_grid():
     assert grid.shape == (1, 3, 5)
     assert grid.spacing_mm == (1, 1, 1)
     assert grid.point_mm((0, 2, 4)) == (4, 2, 0)
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (9, 8, 3)])
+def test_lzw_is_read_and_pages_are_refused(tmp_path, shape):
+    path = tmp_path / "x.tif"
+    array = np.random.default_rng(2).integers(0, 255, shape).astype(np.uint8)
+    pages = [Image.fromarray(array), Image.fromarray(array)]
+    pages[0].save(path, compression="tiff_lzw")
+    image = read_picture(path, None)
+    np.testing.assert_array_equal(np.moveaxis(image[:, 0], 0, -1).reshape(shape), array)
+    pages[0].save(path, compression="tiff_lzw", save_all=True, append_images=pages[1:])
+    with pytest.raises(ImageError, match=r"x\.tif: holds .* one page per file"):
+        read_picture(path, None)

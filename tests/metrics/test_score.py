@@ -89,10 +89,19 @@ def test_the_papers_crop_hides_overshoot_and_the_last_slice():
         assert scored(truth, prediction, z_crop_labels=(1,))[1] == ours
 
 
-def test_a_label_on_a_single_slice_is_not_cropped_away():
+def test_the_crop_of_a_single_slice_leaves_no_value():
+    """The scripts divide by nothing there; FLARE's looks for a missing prediction before."""
     truth = block((6, 8, 8), (2, 3, 2, 6, 2, 6))
-    one = scored(truth, truth, protocol="paper", z_crop_labels=(1,))[1]
-    assert (one.dice, one.nsd, one.n_truth) == (1.0, 1.0, 16)
+    for protocol, prediction, expected in (
+        ("paper", truth, None),
+        ("paper", 0 * truth, None),
+        ("flare22", truth, None),
+        ("flare22", 0 * truth, 0.0),
+    ):
+        one = scored(truth, prediction, protocol=protocol, z_crop_labels=(1,))[1]
+        assert (one.dice, one.nsd) == (expected, expected)
+        assert (one.n_truth, one.hd95_mm) == (16, None)
+    assert scored(truth, truth, z_crop_labels=(1,))[1].dice == 1.0
 
 
 def test_a_crop_to_one_slice_stays_a_volume():
@@ -102,7 +111,7 @@ def test_a_crop_to_one_slice_stays_a_volume():
     assert one.n_truth == 16
     assert one.volume_error_ml == pytest.approx(-4 * 6.75 / 1000)
     alone = scored(truth[2:3], prediction[2:3], spacing=SPACING, protocol="paper")[1]
-    assert one.nsd == alone.nsd  # both as a slab with top and bottom
+    assert one.nsd == round(alone.nsd, 4)  # both as a slab with top and bottom
 
 
 def test_paper_scores_have_four_decimals():

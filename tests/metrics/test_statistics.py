@@ -164,6 +164,7 @@ def test_ranks_by_hand():
     assert (found.models, found.ranks) == (("best", "middle", "worst"), (1, 2, 3))
     assert found.means == pytest.approx((base.mean(), base.mean() - 0.1, base.mean() - 0.2))
     assert found.rank_shares == ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    assert found.mean_ranks == (1, 2, 3)
     assert (found.kendall_tau, found.n, found.resamples) == (1, 30, 200)
     turned = rank(models, seed=0, resamples=200, higher_is_better=False)
     assert (turned.models, turned.kendall_tau) == (("worst", "middle", "best"), 1)
@@ -198,14 +199,44 @@ def test_equal_models_share_the_better_rank():
     assert found.rank_shares == ((1, 0), (1, 0))
 
 
+def test_ranks_within_cases_by_hand():
+    models = {
+        "a": scores(0.9, 0.9, 0.9, 0.1, 0.5, 0.5),
+        "b": scores(0.8, 0.8, 0.8, 0.9, 0.5, 0.4),
+        "c": scores(0.1, 0.8, 0.1, 0.2, 0.5, 0.6),
+    }
+    found = rank(models, seed=0, resamples=10)
+    mean_ranks = dict(zip(found.models, found.mean_ranks, strict=True))
+    assert found.models == ("b", "a", "c")
+    assert mean_ranks["a"] == pytest.approx((1 + 1 + 1 + 3 + 2 + 2) / 6)
+    assert mean_ranks["b"] == pytest.approx((2 + 2.5 + 2 + 1 + 2 + 3) / 6)
+    assert sum(mean_ranks.values()) == pytest.approx(6)
+    turned = rank(models, seed=0, resamples=10, higher_is_better=False)
+    assert dict(zip(turned.models, turned.mean_ranks, strict=True)) == pytest.approx(
+        {name: 4 - mean for name, mean in mean_ranks.items()}
+    )
+
+
+def test_few_cases_have_figures_without_tests():
+    first, second = scores(0.5, 0.5, 0.5, 0.5, 0.5), scores(0.6, 0.7, 0.5, 0.4, 0.8)
+    found = compare({**first, "x": 0.1}, {**second, "y": 0.1}, seed=0)
+    assert (found.n, found.wins, found.ties, found.losses) == (5, 3, 1, 1)
+    assert found.mean_difference == pytest.approx(0.1)
+    assert (found.interval, found.p_value) == (None, None)
+    ranked = rank({"a": first, "b": second}, seed=0)
+    assert (ranked.models, ranked.ranks) == (("b", "a"), (1, 2))
+    assert (ranked.rank_shares, ranked.kendall_tau) == ((), None)
+    one = compare(scores(0.5), scores(0.75), seed=0)
+    assert (one.n, one.mean_difference, one.effect_size) == (1, 0.25, None)
+
+
 def test_refusals():
-    five = scores(*DRAWN[:5])
     with pytest.raises(UsageError, match="5 cases, too few"):
         mean_interval(DRAWN[:5], seed=0)
-    with pytest.raises(UsageError, match="5 cases with a score from both"):
-        compare({**five, "x": 0.1}, {**five, "y": 0.1}, seed=0)
-    with pytest.raises(UsageError, match="from every model"):
-        rank({"a": five, "b": five}, seed=0)
+    with pytest.raises(UsageError, match="share no case"):
+        compare({"x": 0.1}, {"y": 0.1}, seed=0)
+    with pytest.raises(UsageError, match="share no case"):
+        rank({"a": {"x": 0.1}, "b": {"x": None}}, seed=0)
     with pytest.raises(UsageError, match="two models"):
         rank({"a": scores(*DRAWN)}, seed=0)
     with pytest.raises(UsageError, match="share no case"):

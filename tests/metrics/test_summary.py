@@ -11,8 +11,9 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from segttt.config.report import CaseScore, Statistics, Summary
+from segttt.metrics.detection import lesion_score
 from segttt.metrics.overlap import score_case
-from segttt.metrics.summary import summarise
+from segttt.metrics.summary import statistics, summarise
 
 NAMES = {1: "liver", 2: "spleen"}
 
@@ -114,3 +115,48 @@ def test_a_confidence_interval_from_six_cases_on():
     low, high = summarise([*five, PERFECT, HALF], NAMES).ci95
     mean = summarise([*five, PERFECT, HALF], NAMES).mean_dice
     assert 2 / 3 < low < mean < high <= 1
+
+
+def test_quartiles_and_extremes_by_hand():
+    one = statistics([0.1, None, 0.2, 0.3, 0.4, 0.9])
+    assert (one.n, one.q1, one.median, one.q3) == pytest.approx((5, 0.2, 0.3, 0.4))
+    assert (one.min, one.max, one.ci95) == (0.1, 0.9, None)
+    assert statistics([0.5]).q1 == statistics([0.5]).q3 == 0.5
+
+
+def test_each_label_has_an_interval_of_its_dice_and_nsd():
+    scores = [case(f"c{i}", (1, 1, 0, 0), (1, i % 2, 0, 0)) for i in range(8)]
+    measured = [
+        one.model_copy(
+            update={"labels": tuple(s.model_copy(update={"nsd": s.dice}) for s in one.labels)}
+        )
+        for one in scores
+    ]
+    summary = summarise(measured, NAMES)
+    liver, spleen = summary.per_label
+    low, high = liver.dice.ci95
+    assert 2 / 3 <= low < liver.dice.mean < high <= 1
+    assert (liver.nsd.ci95, liver.iou.ci95, spleen.dice.ci95) == (liver.dice.ci95, None, None)
+    assert summary.nsd_ci95 == summary.ci95
+    assert (summary.nsd_sd_cases, summary.mean_nsd) == (summary.sd_cases, summary.mean_dice)
+    assert summary.nsd_sd_labels == summary.sd_labels
+    assert summarise(scores, NAMES).nsd_ci95 is None
+
+
+def test_lesions_are_pooled_and_averaged():
+    def with_lesions(name, *counts):
+        one = case(name, (1, 1, 0, 0), (1, 1, 0, 0))
+        lesions = [lesion_score(*counts), lesion_score(0, 0, 0, 0)]
+        labels = (
+            score.model_copy(update={"lesions": lesion})
+            for score, lesion in zip(one.labels, lesions, strict=True)
+        )
+        return one.model_copy(update={"labels": tuple(labels)})
+
+    cases = [with_lesions("many", 9, 8, 8, 0), with_lesions("few", 1, 3, 0, 3)]
+    liver, spleen = (label.lesions for label in summarise(cases, NAMES).per_label)
+    assert (liver.total.n_truth, liver.total.found, liver.total.false) == (10, 8, 3)
+    assert (liver.total.sensitivity, liver.false_per_case) == (0.8, 1.5)
+    assert liver.sensitivity.mean == pytest.approx((8 / 9 + 0) / 2)
+    assert (spleen.total.f1, spleen.f1.n, spleen.false_per_case) == (None, 0, 0)
+    assert summarise([PERFECT], NAMES).per_label[0].lesions is None

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import segttt
 from segttt.cli.app import run
+from segttt.errors import DataError
 from tests.pipeline.conftest import SMALL
 
 TRAIN = [
@@ -52,7 +54,44 @@ def test_predict_then_evaluate(model, tiny_cohort, tmp_path, capsys):
     assert run(["evaluate", str(out), str(tiny_cohort / "labelsTs"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["summary"]["n_cases"] == 2
+    assert report["summary"]["seconds_per_case"] > 0
+    (facts,) = report["summary"]["models"]
+    assert (facts["network"], facts["fold"], facts["seed"]) == (model.name, "0", 0)
+    assert facts["parameters"] > 1000 < facts["training_peak_bytes"]
+    assert facts["training_seconds"] > 0
     assert json.loads((out / "failures.json").read_text()) == []
+
+
+def test_a_resident_model_gives_what_predict_writes(model, tiny_cohort, tmp_path):
+    scan = tiny_cohort / "imagesTs" / "case_6_0000.nii.gz"
+    assert run(["predict", str(scan.parent), "-m", str(model), "-o", str(tmp_path)]) == 0
+    written = sitk.ReadImage(str(tmp_path / "case_6.nii.gz"))
+    wanted = sitk.GetArrayFromImage(written)
+    predictor = segttt.Predictor(model, device="cpu")
+    assert dict(predictor.labels) == {1: "front", 2: "back"}
+    file = predictor.segment_files([scan], tmp_path / "again.nii.gz")
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(file))), wanted)
+    source = sitk.ReadImage(str(scan))
+    image = predictor.segment_images(source)
+    assert np.array_equal(sitk.GetArrayFromImage(image), wanted)
+    assert image.GetDirection() == written.GetDirection()
+    assert image.GetOrigin() == written.GetOrigin()
+    # the array API takes axes to superior, posterior and left
+    upright = sitk.DICOMOrient(source, "LPS")
+    array = sitk.GetArrayFromImage(upright)[None]
+    found = predictor.segment_array(array, upright.GetSpacing()[::-1])
+    assert np.array_equal(found, sitk.GetArrayFromImage(sitk.DICOMOrient(written, "LPS")))
+
+
+def test_a_resident_model_refuses_what_a_scan_must_not_hold(model):
+    predictor = segttt.Predictor(model, device="cpu", settings={"predict.mirror": False})
+    assert not predictor.plan.predict.mirror
+    with pytest.raises(DataError, match="NaN"):
+        predictor.segment_array(np.full((1, 8, 8, 8), np.nan, np.float32), (1.0, 1.0, 1.0))
+    with pytest.raises(DataError, match="channels"):
+        predictor.segment_array(np.ones((3, 8, 8, 8), np.float32), (1.0, 1.0, 1.0))
+    with pytest.raises(DataError, match="three"):
+        predictor.segment_images(sitk.Image(8, 8, sitk.sitkFloat32))
 
 
 def test_skip_done_keeps_whole_results_and_repairs_broken_ones(model, tiny_cohort, tmp_path):
@@ -151,3 +190,16 @@ def test_json_of_dry_runs(workspace, model, tiny_cohort, tmp_path, capsys):
     assert run(["predict", scans, "-m", str(model), "-o", out, "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cases"] == ["case_6", "case_7"]
     assert not (tmp_path / "out").exists()
+
+
+def test_bench_times_the_parts_of_a_step(workspace, capsys):
+    capsys.readouterr()
+    command = ["bench", "-w", str(workspace), "--batches", "3", "--threads", "1", "--json"]
+    assert run([*command, "--set", "network.heads=4"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert all(seconds > 0 for seconds in result["phases"].values())
+    assert result["bound"] in ("read", "augment", "forward", "backward")
+    assert result["threads"] == 1
+    assert not list(workspace.glob("**/bench*"))
+    assert run([*command, "--set", "spacing_mm=[9, 9, 9]"]) == 2
+    assert "segttt preprocess" in capsys.readouterr().err

@@ -157,6 +157,13 @@ def test_an_axis_never_vanishes(scan):
     assert did.new_shape == (1, 14, 15)
 
 
+def test_halves_of_a_voxel_are_rounded_as_in_nnunet():
+    # 33 slices of 3 mm are 27.5 of 3.6 mm; nnU-Net 2.8.1 divides first and gets 27.
+    image = np.ones((1, 33, 8, 8), np.float32)
+    did = prepare(volume_of(image, spacing=(3.0, 1.0, 1.0)), plan_of(spacing_mm=(3.6, 1.0, 1.0)))
+    assert did.preparation.new_shape == (27, 8, 8)
+
+
 def test_normalisation_comes_before_resampling_and_names_the_case(scan):
     image, _ = scan
     zscore = prepare(

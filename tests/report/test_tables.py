@@ -5,9 +5,20 @@ from io import StringIO
 
 import numpy as np
 
+from segttt.config.report import CaseScore, CellScore, StrictMeans
+from segttt.metrics.detection import lesion_score
 from segttt.metrics.overlap import score_case
 from segttt.metrics.summary import summarise
-from segttt.report.tables import case_table, cases_csv, label_table, overall_table, shortened
+from segttt.report.tables import (
+    case_table,
+    cases_csv,
+    cells_csv,
+    label_table,
+    lesion_table,
+    overall_table,
+    shortened,
+    spread_table,
+)
 
 NAMES = {1: "liver", 2: 'left "big" kidney, cortex'}
 
@@ -34,8 +45,8 @@ def test_label_table_by_hand():
 
 def test_empty_labels_have_columns_only_where_there_are_any():
     mixed = label_table(summarise(CASES, NAMES))
-    assert mixed.header[6:] == ["Missed", "Worst"]
-    assert [row[6] for row in mixed.rows] == ["0", "1", "1"]
+    assert mixed.header[6:] == ["Missed", "Absent", "Worst"]
+    assert [row[6:8] for row in mixed.rows] == [["0", "0"], ["1", "1"], ["1", "1"]]
     odd = label_table(
         summarise([case("d", (0, 2, 1), (0, 0, 0)), case("e", (0, 0), (1, 0))], NAMES)
     )
@@ -86,3 +97,75 @@ def test_long_case_ids_are_shortened_in_tables_only():
     score = case(long, (1, 2), (1, 0))
     assert label_table(summarise([score], NAMES)).rows[0][-1] == "f" * 19 + "…"
     assert long in cases_csv([score], NAMES)
+
+
+def measured(cases, *, nsd=True, lesions=()):
+    """The cases with an NSD equal to the Dice, and with lesions (true, predicted, found, false)."""
+    for one in cases:
+        labels = [
+            score.model_copy(
+                update={
+                    "nsd": score.dice if nsd else None,
+                    "lesions": lesion_score(*lesions) if lesions else None,
+                }
+            )
+            for score in one.labels
+        ]
+        yield one.model_copy(update={"labels": tuple(labels)})
+
+
+def test_spread_table_by_hand():
+    cases = [case(f"c{i}", (1, 1, 0, 0), (1, i % 2, 0, 0)) for i in range(8)]
+    table = spread_table(summarise(list(measured(cases)), NAMES))
+    first, second = (dict(zip(table.header, row, strict=True)) for row in table.rows)
+    assert (first["Dice median"], first["Dice quartiles"]) == ("0.833", "0.667 – 1.000")
+    assert first["NSD 95 % CI"] == first["Dice 95 % CI"] != "–"
+    low, high = map(float, first["Dice 95 % CI"].split(" – "))
+    assert 2 / 3 <= low < 5 / 6 < high <= 1
+    assert first["Worst"] == "c0, c2, c4"
+    assert [second[name] for name in table.header[1:]] == ["–"] * 7
+    plain = spread_table(summarise(cases[:5], NAMES))
+    assert plain.header == ["Label", "Dice median", "Dice quartiles", "Dice 95 % CI", "Worst"]
+    assert plain.rows[0][3] == "–"  # too few cases
+
+
+def test_lesion_table_by_hand():
+    summary = summarise(list(measured(CASES, lesions=(4, 5, 3, 1))), NAMES)
+    assert lesion_table(summary).rows[0] == [
+        "liver", "8", "6", "2", "0.750", "0.750", "0.750", "1.00", "0.750"
+    ]  # fmt: skip
+    assert lesion_table(summarise(CASES, NAMES)).rows == []
+
+
+def test_lesions_have_columns_of_their_own():
+    text = cases_csv(list(measured(CASES, lesions=(4, 5, 3, 1))), NAMES)
+    row = next(csv.DictReader(StringIO(text)))
+    assert (row["lesions_truth"], row["lesions_missed"], row["lesion_f1"]) == ("4", "1", "0.75")
+    assert "lesion" not in cases_csv(CASES, NAMES)
+
+
+def test_other_protocols_have_the_strict_means_beside_theirs():
+    summary = summarise(CASES, NAMES)
+    strict = StrictMeans(dice=0.5, nsd=None)
+    labels = tuple(one.model_copy(update={"strict": strict}) for one in summary.per_label)
+    table = label_table(summary.model_copy(update={"per_label": labels, "strict": strict}))
+    place = table.header.index("Strict Dice")
+    assert [row[place : place + 2] for row in table.rows] == [["0.500", "–"]] * 3
+    assert "Strict Dice" not in label_table(summary).header
+
+
+def test_cells_have_a_line_for_each_overlap():
+    scores = [
+        CellScore(threshold=t, n_truth=1, n_prediction=1, tp=1, precision=1, recall=1, f1=1, pq=1)
+        for t in (0.5, 0.9)
+    ]
+    one = CaseScore(id="a", labels=(), cells=scores[0], more_cells=(scores[1],))
+    rows = list(csv.DictReader(StringIO(cells_csv([one]))))
+    assert [(row["case"], row["threshold"]) for row in rows] == [("a", "0.5"), ("a", "0.9")]
+
+
+def test_overall_table_has_the_nsd_where_there_is_one():
+    rows = {row[0]: row[1] for row in overall_table(summarise(list(measured(CASES)), NAMES)).rows}
+    assert rows["NSD"] == rows["Dice"]
+    assert rows["NSD, SD over cases"] == rows["SD over cases"]
+    assert "NSD" not in {row[0] for row in overall_table(summarise(CASES, NAMES)).rows}

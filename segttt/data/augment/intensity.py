@@ -34,11 +34,13 @@ def blur(sample: Sample, sigmas: Sequence[Sequence[float]]) -> Sample:
 
 def _blur(plane: Float[Tensor, "*grid"], sigma: Sequence[float]) -> Float[Tensor, "*grid"]:
     for axis, width in enumerate(sigma):
-        radius = int(3 * width + 0.5)
+        radius = round(3 * width - 0.25)  # nnU-Net's kernel: the odd length nearest to 6 sigma
         steps = torch.arange(-radius, radius + 1, device=plane.device, dtype=plane.dtype)
         kernel = torch.exp(-0.5 * (steps / width) ** 2)
         rows = plane.movedim(axis, -1)
-        padded = F.pad(rows.reshape(-1, 1, rows.shape[-1]), (radius, radius), mode="replicate")
+        # An axis as short as the kernel cannot be reflected.
+        mode = "reflect" if radius < rows.shape[-1] else "replicate"
+        padded = F.pad(rows.reshape(-1, 1, rows.shape[-1]), (radius, radius), mode=mode)
         smooth = F.conv1d(padded, (kernel / kernel.sum())[None, None])
         plane = smooth.view(rows.shape).movedim(-1, axis)
     return plane

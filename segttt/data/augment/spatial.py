@@ -114,7 +114,7 @@ def _rotations(angles: Sequence[float]) -> list[np.ndarray]:
     """Rotation matrices for row vectors: one in 2D, one about each axis in 3D."""
     if len(angles) == 1:
         c, s = math.cos(angles[0]), math.sin(angles[0])
-        return [np.array([[c, s], [-s, c]])]
+        return [np.array([[c, -s], [s, c]])]
     matrices = []
     for axis, angle in enumerate(angles):
         a, b = (axis + 1) % 3, (axis + 2) % 3

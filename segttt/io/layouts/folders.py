@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segttt.cases import Failure
 from segttt.config.dataset import CaseFiles
+from segttt.io.dicom.find import holds_dicom
 from segttt.io.names import ending, stem
 
 STAGE = "layout"
@@ -20,6 +21,11 @@ def image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.name[0] != "." and ending(p) and p.is_file())
+
+
+def series_folders(folder: Path) -> list[Path]:
+    """Subfolders that hold DICOM, sorted: each is one image."""
+    return sorted(p for p in folder.iterdir() if p.name[0] != "." and holds_dicom(p))
 
 
 def group(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from segttt.cases import Failure
 from segttt.config.dataset import CaseFiles
-from segttt.io.layouts.folders import group, image_files, label_files, pair
+from segttt.io.layouts.folders import group, image_files, label_files, pair, series_folders
 
 
 def is_nnunet(folder: Path) -> bool:
@@ -22,7 +22,8 @@ def read_pairs(
 ) -> tuple[list[CaseFiles], list[Failure]]:
     """Pair two folders by name; `channels` None: as many as each case has."""
     by_id, doubled = label_files(labels)
-    groups, faults = group(image_files(images), channels, by_id)
+    found = [*image_files(images), *series_folders(images)]
+    groups, faults = group(found, channels, by_id)
     broken = {fault.id for fault in (*doubled, *faults)}
     whole = {case: files for case, files in groups.items() if case not in broken}
     kept = {case: path for case, path in by_id.items() if case not in broken}

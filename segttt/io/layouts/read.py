@@ -7,6 +7,7 @@ import numpy as np
 from segttt.cases import Failure
 from segttt.config.dataset import CaseFiles, Dataset
 from segttt.errors import DataError, LayoutError
+from segttt.io.dicom.find import holds_dicom, is_dicom
 from segttt.io.layouts.description import (
     INSTANCE_LABELS,
     channels_of,
@@ -52,6 +53,12 @@ def read_dataset(folder: Path, *, instances: bool = False) -> tuple[Dataset, lis
     if instances:
         dataset = dataset.model_copy(update={"instances": True, "labels": INSTANCE_LABELS})
     return dataset, failures
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder, or a file, is DICOM from a scanner rather than training data."""
+    laid_out = (folder / "dataset.json").is_file() or is_plain(folder) or is_nnunet(folder)
+    return not laid_out and (is_dicom(folder) or holds_dicom(folder))
 
 
 def discover_labels(dataset: Dataset) -> dict[int, str]:
