@@ -26,7 +26,7 @@ from segttt.commands.recorder import model_metadata
 from segttt.config.plan import Plan
 from segttt.io.models import save_tensors
 from segttt.io.workspace import Workspace
-from segttt.networks.build import build
+from segttt.networks.build import build, spec
 
 DATASET = "Dataset004_Hippocampus"
 THREADS = 2
@@ -79,10 +79,11 @@ def prepare(contest: Contest) -> list[Line]:
     def ours() -> float:
         shutil.rmtree(contest.workspace, ignore_errors=True)
         command = ["preprocess", "--data", raw, "-w", contest.workspace, "--workers", "2"]
-        command += ["--planner", "v2.8", "--network", "nnunet"]
         return run([sys.executable, "-m", "segttt", *command])[0].cpu
 
     found = in_turns({"theirs": theirs, "ours": ours}, contest.repeats)
+    plan = Workspace(contest.workspace).plan().model_copy(update={"network": spec("nnunet")})
+    Workspace(contest.workspace).plan_file.write_text(plan.dump(), encoding="utf-8")
     work = "fingerprint, plan and preprocess 167 hippocampi, CPU"
     return [Line(work, "s", found["theirs"], found["ours"], 5)]
 

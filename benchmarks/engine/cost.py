@@ -3,6 +3,7 @@
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,17 +26,18 @@ def run(
 ) -> tuple[Cost, str]:
     """Run to the end and measure; its standard output comes with the cost."""
     started = time.perf_counter()
-    with subprocess.Popen(
+    with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
         [str(part) for part in command],
         env=None if environment is None else dict(environment),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=errors, text=True,
     ) as process:  # fmt: skip
         text = process.stdout.read() if process.stdout else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - started
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}")
+        wall = time.perf_counter() - started
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{errors.read()[-2000:]}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024), text
 
 

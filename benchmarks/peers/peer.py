@@ -63,7 +63,7 @@ class Peer:
         return done.stdout.strip()
 
     def environment(self) -> dict[str, str]:
-        """All that the peer sees of the shell: its three folders, one thread, one process."""
+        """All that the peer sees of the shell: its three folders, and one thread."""
         results = self.folder / "results"
         for folder in (self.raw, self.prepared, results):
             folder.mkdir(parents=True, exist_ok=True)
@@ -75,5 +75,4 @@ class Peer:
             "PATH": "/usr/bin:/bin",
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
-            "nnUNet_n_proc_DA": "0",
         }

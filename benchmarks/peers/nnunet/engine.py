@@ -9,6 +9,7 @@ from batchgenerators.utilities.file_and_folder_operations import load_json, save
 from exchange import read, write
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
+from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as training
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 WARM_UP = 3
@@ -27,7 +28,8 @@ def trainer(settings: dict) -> nnUNetTrainer:
 
 
 def loading(settings: dict) -> dict:
-    """Seconds of CPU and of the clock for one fully augmented patch."""
+    """Seconds of CPU and of the clock for one fully augmented patch, in this process."""
+    training.get_allowed_n_proc_DA = lambda: 0
     made = trainer(settings)
     batches, _ = made.get_dataloaders()
     for _ in range(WARM_UP):
