@@ -105,10 +105,13 @@ def first_window(settings: dict[str, Any]) -> dict[str, float]:
     predictor = Predictor(settings["model"], settings={"predict.mirror": False})
     case = Case("scan", (Path(settings["scan"]),))
     prepared = prepare(read_volume(case, 1, label=False), predictor.plan)
-    window = predictor._window
-    patch = tuple(slice(edge) for edge in window.patch)
+    network = predictor._window.networks[0]
+    window = torch.zeros(1, 1, *predictor.plan.topology.patch)
+    sizes = zip(prepared.image.shape[1:], window.shape[2:], strict=True)
+    inside = tuple(slice(min(a, b)) for a, b in sizes)
+    window[0, 0][inside] = torch.from_numpy(prepared.image[0])[inside]
     with torch.inference_mode():
-        window.networks[0](torch.from_numpy(prepared.image[:, *patch])[None])
+        network(window)
     usage = os.times()
     return {"wall": time.time() - STARTED, "cpu": usage.user + usage.system}
 

@@ -21,7 +21,7 @@ from segttt.config.report import CaseScore, Scoring, StrictMeans, Summary
 from segttt.errors import DataError, ImageError, LayoutError, SegtttError
 from segttt.io.files import write_text
 from segttt.io.journal import Journal
-from segttt.io.workspace import write_json
+from segttt.io.workspace import locked, write_json
 from segttt.metrics.protocols import remarks
 from segttt.metrics.summary import summarise
 from segttt.report.nnunet import nnunet_summary
@@ -86,12 +86,13 @@ def evaluate(
     request = request or Request()
     told = told_by(predictions)
     task = _task(predictions, truth, request, told)
-    journal = Journal(out / "journal.jsonl", rules_digest(task.ways, task.names, task.kind))
     results = _Results()
-    _score(task, journal, results, watch, workers)
-    summary = _summary(task, results, told)
-    _write(out, task, results, summary)
-    journal.finish()
+    with locked(out, "evaluates"):
+        journal = Journal(out / "journal.jsonl", rules_digest(task.ways, task.names, task.kind))
+        _score(task, journal, results, watch, workers)
+        summary = _summary(task, results, told)
+        _write(out, task, results, summary)
+        journal.finish()
     scores = [each[0] for each in results.scores]
     return Evaluated(out, summary, scores, results.failures, task.surplus)
 

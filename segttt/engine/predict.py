@@ -17,8 +17,6 @@ from segttt.engine.mirrors import mirrored_mean
 from segttt.engine.windows import RollingBlend, corners, gaussian
 from segttt.preprocessing.pipeline import restore
 
-LEAST_IN_HALF = 1e-3  # of a weight; logits times less would vanish in float16
-
 
 class SlidingWindow:
     """One or more trained networks of the same plan, ready to segment."""
@@ -60,8 +58,6 @@ class SlidingWindow:
         image, margin = _padded(image, self.patch)
         shape = image.shape[1:]
         weight = gaussian(self.patch, self.compute.device)
-        if dtype == torch.float16:
-            weight = weight.clamp_min(LEAST_IN_HALF)
         blend = RollingBlend(
             self.plan.classes, self.patch[0], shape[1:], self.compute.device, dtype
         )

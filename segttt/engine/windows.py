@@ -47,8 +47,8 @@ class RollingBlend:
     """A weighted mean of overlapping windows that keeps only the slices still in work.
 
     Windows arrive in order of their first axis; `release` hands back the finished slices. Slice z
-    lies at z modulo the thickness, so nothing is moved. `dtype` float16 halves the memory; sums
-    then carry three digits, which is what nnU-Net keeps on a GPU.
+    lies at z modulo the thickness, so nothing is moved. The mean runs along, which keeps its digits
+    in float16, too, where sums of small weights would lose theirs; that halves the memory.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class RollingBlend:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
     ):
-        self.total = torch.zeros(thickness, classes, *plane, device=device, dtype=dtype)
+        self.mean = torch.zeros(thickness, classes, *plane, device=device, dtype=dtype)
         self.weights = torch.zeros(thickness, *plane, device=device)
         self.thickness = thickness
         self.first = 0
@@ -73,19 +73,21 @@ class RollingBlend:
         """Add one window whose first axis starts at or after the first slice in work."""
         plane = tuple(slice(a, a + n) for a, n in zip(corner[1:], weight.shape[1:], strict=True))
         for slots, rows in self._slots(corner[0], corner[0] + len(weight)):
-            share = logits[:, rows] * weight[rows]
-            self.total[slots, :, *plane] += share.transpose(0, 1).to(self.total.dtype)
-            self.weights[slots, *plane] += weight[rows]
+            known = self.weights[slots, *plane]
+            known += weight[rows]
+            mean = self.mean[slots, :, *plane]
+            step = logits[:, rows].transpose(0, 1) - mean
+            mean += (step * (weight[rows] / known)[:, None]).to(mean.dtype)
 
     def release(self, until: int) -> Iterator[Float[Tensor, "k z y x"]]:
         """The mean of the slices before `until`, which no later window touches, in pieces."""
-        step = max(1, PIECE_BYTES // (4 * self.total[0].numel()))
+        step = max(1, PIECE_BYTES // (4 * self.mean[0].numel()))
         for low in range(self.first, until, step):
             for slots, _ in self._slots(low, min(low + step, until)):
-                done = self.total[slots].float() / self.weights[slots][:, None]
-                self.total[slots] = 0
+                done = self.mean[slots].transpose(0, 1).to(torch.float32, copy=True)
+                self.mean[slots] = 0
                 self.weights[slots] = 0
-                yield done.transpose(0, 1)
+                yield done
         self.first = until
 
     def _slots(self, begin: int, end: int) -> Iterator[tuple[slice, slice]]:

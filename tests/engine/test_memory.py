@@ -50,5 +50,5 @@ def test_sums_in_half_precision_give_the_same_classes() -> None:
     image = np.random.default_rng(0).normal(size=(1, 21, 30, 17)).astype(np.float32)
     exact = torch.cat(list(window.slabs(image)), 1)
     rough = torch.cat(list(window.slabs(image, torch.float16)), 1)
-    assert (exact - rough).abs().max() < 0.02
-    assert (exact.argmax(0) == rough.argmax(0)).float().mean() > 0.99
+    assert (exact - rough).abs().max() < 0.01
+    assert (exact.argmax(0) == rough.argmax(0)).float().mean() > 0.995

@@ -23,9 +23,11 @@ def main() -> None:
         [settings["scan"]], None, predictor.plans_manager, predictor.configuration_manager,
         predictor.dataset_json,
     )  # fmt: skip
-    slicers = predictor._internal_get_sliding_window_slicers(data.shape[1:])
+    window = torch.zeros(1, 1, *predictor.configuration_manager.patch_size)
+    inside = tuple(slice(min(a, b)) for a, b in zip(data.shape[1:], window.shape[2:], strict=True))
+    window[0, 0][inside] = torch.from_numpy(data[0])[inside]
     with torch.no_grad():
-        predictor.network(torch.from_numpy(data)[slicers[0]][None])
+        predictor.network(window)
     usage = os.times()
     write({"wall": time.time() - STARTED, "cpu": usage.user + usage.system})
 
