@@ -90,7 +90,7 @@ def prepare(contest: Contest) -> list[Line]:
 
 def load(contest: Contest) -> list[Line]:
     """Patches from disk, augmented, in one process and one thread."""
-    settings = {"batch": 7, "batches": 60}
+    settings = {"batch": 7, "batches": 150}
     found = in_turns(
         {
             "theirs": lambda: contest.theirs("loading", **settings)["cpu"],

@@ -22,10 +22,12 @@ def loading(settings: dict[str, Any]) -> dict[str, float]:
     import torch
 
     from segttt.data.loader import Loader
+    from segttt.engine import compute as computing
     from segttt.io.store import StoredCase, finished
     from segttt.io.workspace import Workspace
 
     torch.set_num_threads(1)
+    computing.keep_freed_memory()  # as a training does
     workspace = Workspace(Path(settings["workspace"]))
     plan = workspace.plan().model_copy(update={"batch": settings["batch"]})
     folder = workspace.prepared(plan)

@@ -1,6 +1,7 @@
 """Random changes of grey values. Each acts on one sample [c, *grid] with given parameters."""
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from jaxtyping import Float
@@ -33,17 +34,26 @@ def blur(sample: Sample, sigmas: Sequence[Sequence[float]]) -> Sample:
 
 
 def _blur(plane: Float[Tensor, "*grid"], sigma: Sequence[float]) -> Float[Tensor, "*grid"]:
+    # A product with a small matrix is several times faster than a convolution of one channel.
     for axis, width in enumerate(sigma):
-        radius = round(3 * width - 0.25)  # nnU-Net's kernel: the odd length nearest to 6 sigma
-        steps = torch.arange(-radius, radius + 1, device=plane.device, dtype=plane.dtype)
-        kernel = torch.exp(-0.5 * (steps / width) ** 2)
-        rows = plane.movedim(axis, -1)
-        # An axis as short as the kernel cannot be reflected.
-        mode = "reflect" if radius < rows.shape[-1] else "replicate"
-        padded = F.pad(rows.reshape(-1, 1, rows.shape[-1]), (radius, radius), mode=mode)
-        smooth = F.conv1d(padded, (kernel / kernel.sum())[None, None])
-        plane = smooth.view(rows.shape).movedim(-1, axis)
+        n, spread = plane.shape[axis], _spread(plane.shape[axis], width).to(plane)
+        if axis + 1 == plane.ndim:
+            plane = plane @ spread.T
+        else:
+            lines = plane.reshape(prod(plane.shape[:axis]), n, -1)
+            plane = torch.matmul(spread, lines).view(plane.shape)
     return plane
+
+
+def _spread(n: int, width: float) -> Float[Tensor, "n n"]:
+    """The Gaussian along an axis of n voxels as a matrix, mirrored at the ends."""
+    radius = round(3 * width - 0.25)  # nnU-Net's kernel: the odd length nearest to 6 sigma
+    steps = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (steps / width) ** 2)
+    # An axis as short as the kernel cannot be reflected.
+    mode = "reflect" if radius < n else "replicate"
+    padded = F.pad(torch.eye(n)[:, None], (radius, radius), mode=mode)
+    return F.conv1d(padded, (kernel / kernel.sum())[None, None])[:, 0].T
 
 
 def scale_brightness(sample: Sample, factors: Sequence[float]) -> Sample:
