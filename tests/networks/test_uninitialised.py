@@ -16,6 +16,14 @@ def test_nothing_is_drawn_inside() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_what_memory_held_before_keeps_no_initialiser_busy() -> None:
+    weight = torch.full((8,), float("inf"))
+    with Uninitialised():
+        nn.init.trunc_normal_(weight, std=0.02)
+        nn.init.trunc_normal_(torch.full((8,), 7.0), mean=3.0, std=0.1, a=2.9, b=3.1)
+    assert weight.isfinite().all()
+
+
 def test_outside_draws_are_as_ever() -> None:
     with Uninitialised():
         pass
