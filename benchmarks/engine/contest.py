@@ -258,10 +258,11 @@ def main() -> None:
         contest = Contest(
             Peer(options.peer_python, folder / "peer"), options.data, folder, options.repeats
         )
-        lines = prepare(contest)
-        for part in options.only:
-            if part != "prepare":
-                lines += PARTS[part](contest)
+        lines = []
+        for part in ["prepare", *(part for part in options.only if part != "prepare")]:
+            found = PARTS[part](contest)
+            print(table(found), file=sys.stderr, flush=True)
+            lines += found
         print(table(lines))
 
 

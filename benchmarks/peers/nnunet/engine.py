@@ -72,6 +72,7 @@ def checkpoint(settings: dict, arrays: dict[str, np.ndarray]) -> dict:
         with torch.no_grad():
             for name, parameter in made.network.named_parameters():
                 parameter.copy_(torch.from_numpy(arrays[name]))
+        made.inference_allowed_mirroring_axes = (0, 1, 2)
         for name, content in (("plans", made.plans_manager.plans), ("dataset", made.dataset_json)):
             save_json(content, str(Path(made.output_folder_base) / f"{name}.json"))
         made.save_checkpoint(str(Path(made.output_folder) / "checkpoint_final.pth"))
