@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import psutil
 import torch
@@ -51,7 +52,7 @@ class Phases:
 
     def bound(self) -> str:
         """The part that an epoch waits for most."""
-        parts = {**asdict(self)}
+        parts = asdict(self)
         del parts["validate"]
         if self.read <= self.step:
             del parts["read"]
@@ -120,24 +121,21 @@ def _timed(
 ) -> Iterator[tuple[float, float, float, float, float]]:
     device = learner.compute.device
 
-    def seconds(work: Callable[[], object]) -> float:
+    def timed(work: Callable[..., Any], *given: Any) -> tuple[float, Any]:
         started = time.perf_counter()
-        work()
+        result = work(*given)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return time.perf_counter() - started
+        return time.perf_counter() - started, result
 
-    for step in watch.track(steps, "bench", len(steps)):
-        started = time.perf_counter()
-        samples = loader.read(step)
-        read = time.perf_counter() - started
-        augment = seconds(lambda samples=samples: loader.finish(samples, device))
-        batch = loader.finish(samples, device)
+    for number in watch.track(steps, "bench", len(steps)):
+        read, samples = timed(loader.read, number)
+        augment, batch = timed(loader.finish, samples, device)
         learner.network.train()
-        forward = seconds(lambda batch=batch: learner.loss(batch))
-        whole = seconds(lambda batch=batch: learner.step(batch, loader.plan.train.lr))
+        forward, _ = timed(learner.loss, batch)
+        whole, _ = timed(learner.step, batch, loader.plan.train.lr)
         learner.network.eval()
-        check = seconds(lambda batch=batch: learner.validate(batch))
+        check, _ = timed(learner.validate, batch)
         yield read, augment, forward, max(0.0, whole - forward), check
 
 

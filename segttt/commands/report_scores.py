@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segttt.commands.results import load
 from segttt.config.report import CaseScore, Summary
-from segttt.errors import UsageError
 from segttt.metrics.summary import case_mean
 from segttt.report.page_plots import Distribution, distribution
 from segttt.report.page_table import METRICS, cell_columns, columns, table, title
-from segttt.report.tables import read_cases_csv, read_cells_csv
 
 
 @dataclass(frozen=True)
@@ -33,23 +32,9 @@ def value(case: CaseScore) -> float | None:
 
 
 def read_scores(folder: Path) -> Scores:
-    """The files that evaluate wrote; a `UsageError` names the one that is missing or damaged."""
-    summary = Summary.load(folder / "summary.json")
-    cases: dict[str, CaseScore] = {}
-    path = folder / "cases.csv"
-    try:
-        if summary.per_label:
-            cases = {case.id: case for case in read_cases_csv(path.read_text(encoding="utf-8"))}
-        if summary.cells:
-            path = folder / "cells.csv"
-            for case, cells in read_cells_csv(path.read_text(encoding="utf-8")).items():
-                plain = cases.get(case, CaseScore(id=case, labels=()))
-                cases[case] = plain.model_copy(update={"cells": cells})
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}). Evaluate again.") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: is no table of scores. Evaluate again.") from error
-    return Scores(summary, sorted(cases.values(), key=_rank))
+    """What evaluate wrote, as `commands.results.load` reads it, in the order of a report."""
+    found = load(folder)
+    return Scores(found.summary, sorted(found.cases.values(), key=_rank))
 
 
 def _rank(case: CaseScore) -> tuple[bool, float, str]:

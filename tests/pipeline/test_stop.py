@@ -140,3 +140,12 @@ def failing_at(monkeypatch, step: int, *, only: torch.dtype | None) -> list[int]
 def losses(folder: Path) -> list[float]:
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["train_loss"] for line in lines]
+
+
+def test_what_a_killed_training_left_unfinished_is_cleared_away(workspace):
+    state = workspace.run("left over", 0, 0) / "state"
+    state.mkdir(parents=True)
+    (state / ".tmp-0123456789ab.safetensors").write_bytes(b"half")
+    trained(workspace, "left over")
+    assert not list(state.glob(".tmp-*"))
+    assert list(state.glob("*.safetensors"))

@@ -8,9 +8,7 @@ The first call of a process compiles: 2 s of one core for `forward`, 3 s for `ba
 keep the result on disk, but it would look for changes in one file only, not in what that imports.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from segttt.kernels.selective_scan import numba_loops
 from segttt.kernels.selective_scan.cpu import CHUNK, Inputs
+from segttt.kernels.threads import share
 
 
 def forward(
@@ -33,7 +32,7 @@ def forward(
     out = torch.empty(b, g, n, d)
     starts = torch.empty(-(-n // CHUNK), b, g, given.A.shape[1], d)
     rest = (np.array(backwards), _arrays(given), out.numpy(), starts.numpy())
-    _share(_tasks(given), lambda part: numba_loops.forward(part, *rest))
+    share(_tasks(given), lambda part: numba_loops.forward(part, *rest))
     return out.to(dtype), starts
 
 
@@ -51,7 +50,7 @@ def backward(
     grads = Inputs(*map(torch.empty, shapes))
     rest = (d_out.float().contiguous().numpy(), starts.contiguous().numpy())
     arrays = (np.array(backwards), *rest, _arrays(given), _arrays(grads))
-    _share(_tasks(given), lambda part: numba_loops.backward(part, *arrays))
+    share(_tasks(given), lambda part: numba_loops.backward(part, *arrays))
     u, dt, A, B, C, D, bias = grads
     sums = Inputs(u, dt, A.mT.sum(0), B.sum(0), C.sum(0), D.sum(0), bias.sum(0))
     return Inputs(*(x.to(like.dtype) for x, like in zip(sums, inputs, strict=True)))
@@ -70,19 +69,3 @@ def _arrays(inputs: Inputs) -> tuple[np.ndarray, ...]:
 def _tasks(given: Inputs) -> int:
     b, g, _, d = given.u.shape
     return b * g * -(-d // numba_loops.BLOCK)
-
-
-def _share(tasks: int, work: Callable[[np.ndarray], None]) -> None:
-    """Call `work` with consecutive parts of the tasks, at once on all threads that PyTorch uses.
-
-    Threads of Python do, since the loops release the interpreter. Numba's own threads would be a
-    second pool beside PyTorch's, and end the process when two callers meet or a process forks.
-    """
-    threads = max(1, min(tasks, torch.get_num_threads()))
-    edges = [tasks * index // threads for index in range(threads + 1)]
-    parts = [np.array(part) for part in pairwise(edges)]
-    if threads == 1:
-        work(parts[0])
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, parts))
