@@ -105,3 +105,13 @@ class Failure:
     id: str
     stage: str
     reason: str
+@dataclass(frozen=True)
+class SoftMaps:
+    """What a prediction says beside its classes, on the canonical grid; `restore` fills it."""
+
+    entropy: np.ndarray
+    """(z, y, x), float32: 0 where one class is certain, 1 where all are equally likely."""
+    probabilities: np.ndarray | None = None
+    """(k, z, y, x), background first."""
+
+

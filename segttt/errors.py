@@ -73,3 +73,10 @@ class StoppedEarlyError(SegtttError):
     """Stopped on request; the same command resumes."""
 
     exit_code = 75
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, the CPU's allocator or a GPU ran out of memory; PyTorch is not imported."""
+    named = type(error).__name__ in ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")
+    marks = ("can't allocate memory", "CUDA out of memory", "STATUS_ALLOC_FAILED")
+    return named or any(mark in str(error) for mark in marks)

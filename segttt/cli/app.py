@@ -20,7 +20,7 @@ from segttt.cli.preprocess import preprocess
 from segttt.cli.presets import presets_app
 from segttt.cli.report import report
 from segttt.cli.train import train
-from segttt.errors import SegtttError
+from segttt.errors import SegtttError, ran_out_of_memory
 
 INTERRUPTED = 130
 OUT_OF_RESOURCES = 5
@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> int:
         return _interrupted()
     except Exception as error:  # noqa: BLE001 - the boundary of the program
         _trace(arguments)
-        if out_of_memory(error):
+        if ran_out_of_memory(error):
             advice = "Use a smaller patch or batch (--set), fewer --workers, or another device."
             console.fail(f"Not enough memory ({_first_line(error)}). {advice}")
             return OUT_OF_RESOURCES
@@ -89,12 +89,6 @@ def run(arguments: list[str]) -> int:
             "segttt; `segttt --debug ...` shows where, please report it."
         )
         return 1
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether Python, the CPU's allocator or the GPU ran out of memory."""
-    named = type(error).__name__ in ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")
-    return named or "can't allocate memory" in str(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -57,6 +57,13 @@ def predict(
     seg_type: Annotated[
         str, typer.Option("--seg-type", help="Kind of DICOM SEG: binary or labelmap.")
     ] = "binary",
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write a map of each label's probability.")
+    ] = False,
+    entropy: Annotated[
+        bool,
+        typer.Option("--entropy", help="Also write how uncertain each voxel is, from 0 to 1."),
+    ] = False,
     max_ram: Annotated[
         str | None,
         typer.Option("--max-ram", help="Memory not to exceed, e.g. 6G. [default: what is free]"),
@@ -78,13 +85,15 @@ def predict(
     """
     from segttt.commands.predict import Options, plan_prediction
     from segttt.commands.predict import predict as run
+    from segttt.commands.soft_maps import Soft
 
     changed = options.settings(assignments, predict__mirror=mirror, predict__overlap=overlap)
     output = _output(written, seg_type)
     only = folds.split(",") if folds else None
     chosen = Options(
-        device, changed, only, skip_done, tuple(series or ()), output, options.memory(max_ram)
-    )
+        device, changed, only, skip_done, tuple(series or ()), output,
+        Soft(entropy, probabilities), options.memory(max_ram),
+    )  # fmt: skip
     target = out or _default_out(model, scans)
     if dry_run:
         files, cases = plan_prediction(scans, model, chosen)

@@ -48,7 +48,8 @@ def write_outputs(
 
 def is_intact(out: Path, entry: Mapping[str, Any]) -> bool:
     """Whether the files of a manifest's entry are, byte for byte, what was written."""
-    files = [one for one in (entry, entry.get("dicom_seg")) if one and "file" in one]
+    written = (entry, entry.get("dicom_seg"), *entry.get("maps", ()))
+    files = [one for one in written if one and "file" in one]
     return bool(files) and all(
         (out / one["file"]).is_file() and digest(out / one["file"]) == one["sha256"]
         for one in files

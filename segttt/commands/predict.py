@@ -11,7 +11,8 @@ from segttt.cases import Case, Failure, Volume
 from segttt.commands.facts import model_facts
 from segttt.commands.model import Model, load_model
 from segttt.commands.outputs import Output, is_intact, write_outputs
-from segttt.commands.segment import segment_case
+from segttt.commands.segment import read_prepared
+from segttt.commands.soft_maps import Soft, room, write_soft_maps
 from segttt.commands.watch import Watch
 from segttt.config.overrides import override
 from segttt.engine import compute as computing
@@ -34,6 +35,7 @@ class Options:
     series: Sequence[str] = ()
     """Conditions that choose among DICOM series."""
     output: Output = field(default_factory=Output)
+    soft: Soft = field(default_factory=Soft)
     max_ram: int | None = None
     """Bytes of memory that the process must not exceed; None: what the machine has."""
 
@@ -64,14 +66,16 @@ def predict(scans: Path, model: Path, out: Path, options: Options, watch: Watch)
 
 def _predict(loaded: Model, inputs: Inputs, out: Path, options: Options, watch: Watch) -> Predicted:
     cases = inputs.cases
-    predictor = _predictor(loaded, options)
+    predictor = _predictor(loaded, options, watch)
     manifest = _manifest(out, loaded, predictor, keep=options.skip_done)
-    todo = [case for case in cases if not (options.skip_done and _is_done(out, manifest, case))]
+    kinds = options.soft.kinds
+    done = [case.id for case in cases if options.skip_done and _is_done(out, manifest, case, kinds)]
+    todo = [case for case in cases if case.id not in done]
     failures = list(inputs.failures)
     for case in watch.track(todo, "predict", len(todo)):
         started = time.perf_counter()
         try:
-            entry = _one(predictor, case, out, options.output)
+            entry = _one(predictor, case, out, options)
         except (DataError, ResourceError) as error:
             failures.append(Failure(case.id, "predict", str(error)))
             continue
@@ -79,9 +83,8 @@ def _predict(loaded: Model, inputs: Inputs, out: Path, options: Options, watch: 
         manifest["cases"][case.id] = entry
         write_json(out / "manifest.json", manifest)
     write_json(out / "failures.json", [asdict(failure) for failure in failures])
-    done = [case.id for case in todo if case.id not in {failure.id for failure in failures}]
-    skipped = [case.id for case in cases if case not in todo]
-    return Predicted(out, done, skipped, failures)
+    failed = {failure.id for failure in failures}
+    return Predicted(out, [case.id for case in todo if case.id not in failed], done, failures)
 
 
 def plan_prediction(
@@ -92,19 +95,24 @@ def plan_prediction(
     return loaded.files, list_scans(scans, len(loaded.plan.channels), options.series).cases
 
 
-def _predictor(model: Model, options: Options) -> SlidingWindow:
+def _predictor(model: Model, options: Options, watch: Watch) -> SlidingWindow:
     if options.max_ram is None:  # what is kept would count against the limit
         computing.keep_freed_memory()
     plan = override(model.plan, options.settings or {})
     compute = computing.choose(options.device, plan.train.precision, plan.train.scan)
-    return SlidingWindow(model.networks, plan, compute, max_ram=options.max_ram)
+    return SlidingWindow(model.networks, plan, compute, max_ram=options.max_ram, tell=watch.note)
 
 
-def _one(predictor: SlidingWindow, case: Case, out: Path, output: Output) -> dict[str, Any]:
+def _one(predictor: SlidingWindow, case: Case, out: Path, options: Options) -> dict[str, Any]:
     """Segment and write one case; returns its manifest entry."""
-    volume, classes = segment_case(predictor, case)
-    labels = predictor.plan.labels
-    written = write_outputs(out, case, to_segmentation(classes, volume, labels), labels, output)
+    volume, prepared = read_prepared(predictor, case)
+    labels, soft = predictor.plan.labels, options.soft
+    with room(out, volume, predictor.plan.classes, soft) as maps:
+        classes = predictor.segment(prepared, maps)
+        segmentation = to_segmentation(classes, volume, labels)
+        written = write_outputs(out, case, segmentation, labels, options.output)
+        if maps:
+            written["maps"] = write_soft_maps(out, volume, maps, labels, soft)
     return {
         **written,
         "shape": list(volume.source.shape),
@@ -148,7 +156,10 @@ def _manifest(out: Path, model: Model, predictor: SlidingWindow, *, keep: bool) 
     return {**fresh, "cases": old["cases"]}
 
 
-def _is_done(out: Path, manifest: dict[str, Any], case: Case) -> bool:
-    """Whether the output is there and is, byte for byte, what was written."""
+def _is_done(out: Path, manifest: dict[str, Any], case: Case, kinds: Sequence[str]) -> bool:
+    """Whether the outputs are there, maps too, and are, byte for byte, what was written."""
     entry = manifest["cases"].get(case.id)
-    return bool(entry) and is_intact(out, entry)
+    if not entry:
+        return False
+    found = {Path(one["file"]).parts[0] for one in entry.get("maps", ())}
+    return found >= set(kinds) and is_intact(out, entry)

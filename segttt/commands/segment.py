@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from segttt.cases import Case, Volume
+from segttt.cases import Case, PreparedCase, Volume
 from segttt.config.plan import Plan
 from segttt.engine.predict import SlidingWindow
 from segttt.errors import LabelError
@@ -19,10 +19,17 @@ def segment_case(
 
     The volume comes back without its image, whose memory is needed before the classes are known.
     """
+    volume, prepared = read_prepared(predictor, case, label=label)
+    return volume, predictor.segment(prepared)
+
+
+def read_prepared(
+    predictor: SlidingWindow, case: Case, *, label: bool = False
+) -> tuple[Volume, PreparedCase]:
+    """A case ready for the network, and its volume without the image."""
     volume = read_volume(case, len(predictor.plan.channels), label=label)
     prepared = prepare(volume, predictor.plan)
-    volume = replace(volume, image=np.empty((len(volume.image), 0, 0, 0), np.float32))
-    return volume, predictor.segment(prepared)
+    return replace(volume, image=np.empty((len(volume.image), 0, 0, 0), np.float32)), prepared
 
 
 def truth_classes(volume: Volume, plan: Plan) -> np.ndarray:

@@ -103,7 +103,7 @@ def _train(
     validation = None
     if options.validate and options.fold != "all":
         learner.network.load_state_dict(learner.weights())
-        predictor = SlidingWindow([learner.network], plan, learner.compute)
+        predictor = SlidingWindow([learner.network], plan, learner.compute, tell=watch.note)
         cases = [case for case in dataset.cases if case.id in set(held_out)]
         validation = validate(predictor, cases, folder / "val", watch)
     last = recorder.history[-1]

@@ -9,6 +9,7 @@ from segttt.cluster.memory import available_bytes, resident_bytes
 from segttt.config.plan import Plan
 from segttt.engine.windows import PIECE_BYTES
 from segttt.errors import ResourceError
+from segttt.geometry.probabilities import BLOCK_VOXELS
 from segttt.shapes import Shape3
 
 FEATURE_MAPS = 6
@@ -27,6 +28,8 @@ class Size:
     """Voxels of the scan."""
     prepared: Shape3
     """Voxels at the plan's spacing."""
+    mapped: bool = False
+    """Whether maps of probabilities or entropy are asked for."""
 
 
 def blend_dtype(size: Size, plan: Plan, device: torch.device, limit: int | None) -> torch.dtype:
@@ -61,4 +64,6 @@ def prediction_bytes(size: Size, plan: Plan, dtype: torch.dtype, *, on_cpu: bool
     one = 4 * plan.classes * max(plane, prod(size.source[1:]))
     pieces = RESTORED_PIECES * max(PIECE_BYTES, one)
     classes = 3 * prod(size.source)  # as classes, turned back, and read back from disk
+    if size.mapped:
+        classes += 16 * (prod(size.source) + plan.classes * max(BLOCK_VOXELS, one // plan.classes))
     return classes + pieces + (slices + window if on_cpu else 0)

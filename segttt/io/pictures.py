@@ -63,11 +63,20 @@ def write_label_picture(path: Path, labels: Shaped[np.ndarray, "1 h w"]) -> None
     """Write PNG or TIFF atomically, then read it back and compare."""
     if labels.dtype.itemsize > 2 and ending(path) == ".png":
         raise LabelError(f"{path}: PNG holds values up to 65535, found {labels.max()}.")
+    _write(path, labels[0], lambda temporary: read_label_picture(temporary)[0])
+
+
+def write_map_picture(path: Path, values: Float32[np.ndarray, "1 h w"]) -> None:
+    """Write a TIFF of real numbers atomically, then read it back and compare."""
+    _write(path, values[0], lambda temporary: _pixels(temporary)[..., 0])
+
+
+def _write(path: Path, pixels: np.ndarray, read: Callable[[Path], np.ndarray]) -> None:
     with replace_atomically(path) as temporary:
         plugin = "pillow" if ending(path) == ".png" else "tifffile"
-        imageio.imwrite(temporary, labels[0], plugin=plugin)
+        imageio.imwrite(temporary, pixels, plugin=plugin)
         try:
-            same = np.array_equal(read_label_picture(temporary), labels)
+            same = np.array_equal(read(temporary), pixels)
         except ImageError as error:
             raise ResourceError(f"{path}: cannot be written. Is the disk full?") from error
         if not same:

@@ -19,6 +19,7 @@ from segttt.io.pictures import (
     read_label_picture,
     read_picture,
     write_label_picture,
+    write_map_picture,
 )
 
 
@@ -103,6 +104,21 @@ def write_dicom_seg(
     require()
     from segttt.io.dicom.seg import lacking, write_seg
     from segttt.io.dicom.study import only_series
+
+def map_name(case: Case) -> str:
+    """File name of a map of real numbers of a case: TIFF for pictures, else as segmentations."""
+    name = segmentation_name(case)
+    return f"{case.id}.tif" if is_picture(Path(name)) else name
+
+
+def write_map(path: Path, values: Float32[np.ndarray, "z y x"], volume: Volume) -> None:
+    """Write canonical real numbers on the grid of the source file, read back and compare."""
+    turned = np.ascontiguousarray(turn_back(values, volume.orientation))
+    if is_picture(path):
+        write_map_picture(path, turned)
+    else:
+        write_image(path, turned, volume.source)
+
 
     files = case.series[0] if case.series else only_series(case.images[0]).files
     if optional and lacking(files):

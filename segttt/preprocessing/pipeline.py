@@ -1,16 +1,17 @@
 """From a volume to what the network sees, and from its logits back to the volume."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Int16, Integer
 from torch import Tensor
 
-from segttt.cases import Preparation, PreparedCase, Volume
+from segttt.cases import Preparation, PreparedCase, SoftMaps, Volume
 from segttt.config.plan import Plan
 from segttt.errors import ImageError, LabelError
 from segttt.geometry.argmax import classes_on_grid
+from segttt.geometry.probabilities import Likely, probabilities_on_grid
 from segttt.geometry.resample import resample_image, resample_labels, separate_axis
 from segttt.preprocessing.crop import nonzero, nonzero_box, nonzero_mask
 from segttt.preprocessing.instances import interior_and_boundary
@@ -53,16 +54,25 @@ def restore(
     preparation: Preparation,
     *,
     max_bytes: int = RESTORE_BYTES,
+    maps: SoftMaps | None = None,
+    logits: bool = True,
 ) -> Integer[np.ndarray, "z y x"]:
     """Class indices on the canonical grid from consecutive slabs of logits along the first axis.
 
     Logits are resampled linearly (order 0 along a separate axis) before the argmax; all classes
     at native resolution are never held at once. The result is uint8, or uint16 above 256 classes.
+    `maps` are filled where they are given, outside the crop with certain background; `logits` tells
+    whether the slabs are logits rather than probabilities.
     """
     start, stop = preparation.start, preparation.stop
     separate = separate_axis(preparation.new_spacing_mm, preparation.spacing_mm)
     size = (stop[0] - start[0], stop[1] - start[1], stop[2] - start[2])
-    blocks = classes_on_grid(slabs, preparation.new_shape[0], size, separate, max_bytes)
+    depth = preparation.new_shape[0]
+    if maps is None:
+        blocks = classes_on_grid(slabs, depth, size, separate, max_bytes)
+    else:
+        soft = probabilities_on_grid(slabs, depth, size, separate, logits=logits)
+        blocks = _filled(soft, maps, preparation)
     whole: np.ndarray | None = None
     z = start[0]
     for block in blocks:
@@ -73,6 +83,28 @@ def restore(
     if whole is None:
         raise ValueError("there are no slabs to restore")
     return whole.transpose(np.argsort(preparation.axes))
+
+
+def _filled(
+    soft: Iterable[Likely], maps: SoftMaps, preparation: Preparation
+) -> Iterator[Integer[np.ndarray, "n Y X"]]:
+    """Copy each block into the maps and hand on its classes."""
+    start, stop, axes = preparation.start, preparation.stop, preparation.axes
+    entropy = maps.entropy.transpose(axes)
+    entropy[:] = 0
+    shares = None
+    if maps.probabilities is not None:
+        shares = maps.probabilities.transpose(0, *(axis + 1 for axis in axes))
+        shares[:] = 0
+        shares[0] = 1
+    z = start[0]
+    for block in soft:
+        box = (slice(z, z + len(block.classes)), slice(start[1], stop[1]), slice(start[2], stop[2]))
+        entropy[box] = block.entropy
+        if shares is not None:
+            shares[:, *box] = block.probabilities
+        z += len(block.classes)
+        yield block.classes
 
 
 def to_classes(

@@ -10,8 +10,8 @@ import torch
 import typer
 
 from segttt.cli import console, options
-from segttt.cli.app import app, out_of_memory, run
-from segttt.errors import UsageError
+from segttt.cli.app import app, run
+from segttt.errors import UsageError, ran_out_of_memory
 
 COMMANDS = [
     "plan",
@@ -77,7 +77,7 @@ def test_the_list_of_options_is_frozen():
         ),
         "predict": sorted(
             ["--model", "--out", "--folds", "--mirror", "--overlap", "--skip-done", "--set",
-             "--series", "--format", "--seg-type", "--max-ram",
+             "--series", "--format", "--seg-type", "--max-ram", "--entropy", "--probabilities",
              "--device", "--dry-run", "--json"]
         ),
         "evaluate": [
@@ -156,8 +156,8 @@ def test_running_out_of_memory_is_told_apart_from_a_bug():
         torch.empty(huge // 4, dtype=torch.float32)
     with pytest.raises(MemoryError) as numpy:
         np.empty(huge // 8)
-    assert all(out_of_memory(caught.value) for caught in (python, torch_cpu, numpy))
-    assert not out_of_memory(RuntimeError("shapes do not match"))
+    assert all(ran_out_of_memory(caught.value) for caught in (python, torch_cpu, numpy))
+    assert not ran_out_of_memory(RuntimeError("shapes do not match"))
 
 
 def test_brackets_are_text_and_tables_are_whole_when_piped(capsys):

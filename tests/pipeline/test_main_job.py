@@ -106,6 +106,33 @@ def test_skip_done_keeps_whole_results_and_repairs_broken_ones(model, tiny_cohor
     assert broken.read_bytes() == content
 
 
+def test_maps_beside_the_segmentation(model, tiny_cohort, tmp_path):
+    out = tmp_path / "out"
+    command = ["predict", str(tiny_cohort / "imagesTs"), "-m", str(model), "-o", str(out)]
+    assert run([*command, "--no-mirror"]) == 0
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "case_6.nii.gz")))
+    manifest = out / "manifest.json"
+    assert "maps" not in json.loads(manifest.read_text())["cases"]["case_6"]
+    asked = [*command, "--no-mirror", "--skip-done", "--entropy", "--probabilities"]
+    assert run(asked) == 0  # finished cases lack the maps, so they are done again
+    names = ["probabilities/1_front", "probabilities/2_back", "entropy"]
+    front, back, entropy = (sitk.ReadImage(str(out / name / "case_6.nii.gz")) for name in names)
+    source = sitk.ReadImage(str(tiny_cohort / "imagesTs" / "case_6_0000.nii.gz"))
+    assert entropy.GetOrigin() == source.GetOrigin()
+    assert entropy.GetSpacing() == source.GetSpacing()
+    shares = np.stack([sitk.GetArrayFromImage(one) for one in (front, back)])
+    shares = np.concatenate([1 - shares.sum(0, keepdims=True), shares])
+    np.testing.assert_array_equal(shares.argmax(0), labels)
+    expected = -(shares * np.log(np.clip(shares, 1e-9, 1))).sum(0) / np.log(3)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(entropy), expected, atol=5e-3)
+    before = (out / "entropy" / "case_7.nii.gz").stat().st_mtime_ns
+    assert run(asked) == 0
+    assert (out / "entropy" / "case_7.nii.gz").stat().st_mtime_ns == before
+    (out / "entropy" / "case_7.nii.gz").write_bytes(b"damaged")
+    assert run(asked) == 0
+    assert (out / "entropy" / "case_7.nii.gz").stat().st_size > 100
+
+
 def test_one_bad_scan_never_stops_the_others(model, tiny_cohort, tmp_path, capsys):
     scans, out = tmp_path / "scans", tmp_path / "out"
     scans.mkdir()

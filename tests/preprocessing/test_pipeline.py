@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from segttt.cases import Case, Orientation, Volume
+from segttt.cases import Case, Orientation, SoftMaps, Volume
 from segttt.config.network import Topology
 from segttt.config.plan import Normalisation, Plan
 from segttt.errors import ImageError, LabelError
@@ -126,6 +126,26 @@ def test_restore_equals_the_naive_computation(scan, spacing, target, axes):
     found = restore(logits.split(2, dim=1), did, max_bytes=4096)
     assert found.shape == label.shape
     assert (found == expected).mean() > 0.999
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
+def test_restore_fills_the_maps(scan, axes):
+    image, label = scan
+    prepared = prepare(volume_of(image, label), plan_of(axes=axes, spacing_mm=(0.5, 0.5, 0.5)))
+    did = prepared.preparation
+    logits = torch.randn(4, *did.new_shape, generator=torch.Generator().manual_seed(1))
+    fresh = np.full((4, *label.shape), np.nan, np.float32)
+    maps = SoftMaps(fresh[0].copy(), fresh)
+    classes = restore(logits.split(3, dim=1), did, maps=maps)
+    np.testing.assert_array_equal(classes, restore(logits.split(3, dim=1), did))
+    np.testing.assert_array_equal(maps.probabilities.argmax(0), classes)
+    np.testing.assert_allclose(maps.probabilities.sum(0), 1, atol=1e-5)
+    inside = image[0] > 0
+    assert (maps.entropy[inside] > 0).all()
+    outside = np.ones(label.shape, bool)
+    outside[2:12, 1:15, 3:18] = False
+    assert (maps.entropy[outside] == 0).all()
+    assert (maps.probabilities[0][outside] == 1).all()
 
 
 @pytest.mark.parametrize(
