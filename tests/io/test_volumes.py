@@ -9,10 +9,12 @@ from segttt.cases import Case
 from segttt.errors import GeometryError, ImageError
 from segttt.geometry.grid import Grid
 from segttt.io.volumes import (
+    map_name,
     read_labels,
     read_volume,
     segmentation_name,
     to_segmentation,
+    write_map,
     write_segmentation,
 )
 
@@ -104,3 +106,13 @@ def test_pictures_of_different_size_are_refused(tmp_path):
     imageio.imwrite(tmp_path / "label.png", np.zeros((10, 12), np.uint8))
     with pytest.raises(GeometryError, match=r"label\.png"):
         read_volume(Case("a", (tmp_path / "a.png",), tmp_path / "label.png"), 1)
+
+
+def test_maps_of_pictures_are_tiffs(tmp_path):
+    values = np.random.default_rng(0).random((1, 6, 7)).astype(np.float32)
+    picture = tmp_path / "p.png"
+    imageio.imwrite(picture, np.zeros((6, 7, 3), np.uint8))
+    volume = read_volume(Case("p", (picture,)), None)
+    assert map_name(volume.case) == "p.tif"
+    write_map(tmp_path / "p.tif", values, volume)
+    np.testing.assert_array_equal(imageio.imread(tmp_path / "p.tif"), values[0])
