@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
-from scipy import ndimage
 from torch import Tensor
 
 from segttt.shapes import Shape3, Triple
@@ -45,8 +44,7 @@ def operator(old: int, new: int, order: Order) -> Float32[Tensor, "new old"]:
 
 
 def _cubic(old: int, position: np.ndarray) -> np.ndarray:
-    edged = np.pad(np.eye(old), ((EDGE, EDGE), (0, 0)), mode="edge")
-    knots = ndimage.spline_filter1d(edged, order=3, axis=0, mode="mirror")
+    knots = _knots(np.pad(np.eye(old), ((EDGE, EDGE), (0, 0)), mode="edge"))
     first = np.floor(position + EDGE).astype(int) - 1
     t = (position + EDGE - first - 1)[:, None]
     weights = (
@@ -57,6 +55,25 @@ def _cubic(old: int, position: np.ndarray) -> np.ndarray:
     )
     matrix = sum(weight * knots[first + tap] for tap, weight in enumerate(weights))
     return np.where(np.abs(matrix) < NEGLIGIBLE, 0, matrix)
+
+
+def _knots(samples: np.ndarray) -> np.ndarray:
+    """Coefficients along axis 0 of the cubic spline through the samples, mirrored at its ends.
+
+    Solves (c[i-1] + 4 c[i] + c[i+1]) / 6 = s[i] by elimination; equals scipy's spline_filter1d,
+    whose import takes longer than most predictions need until their first window.
+    """
+    size = len(samples)
+    after, knots = np.empty(size), np.empty_like(samples)
+    after[0], knots[0] = 0.5, 1.5 * samples[0]
+    for i in range(1, size):
+        before = 2.0 if i == size - 1 else 1.0
+        pivot = 4 - before * after[i - 1]
+        after[i] = 1 / pivot
+        knots[i] = (6 * samples[i] - before * knots[i - 1]) / pivot
+    for i in range(size - 2, -1, -1):
+        knots[i] -= after[i] * knots[i + 1]
+    return knots
 
 
 def multiply(
@@ -135,6 +152,8 @@ def resample_labels(
     """
     if tuple(labels.shape) == shape:
         return labels
+    from scipy import ndimage  # slow to import, and only training needs it
+
     sizes = list(zip(labels.shape, shape, strict=True))
     orders = axis_orders(1, separate)
     shares = [operator(old, new, order) for (old, new), order in zip(sizes, orders, strict=True)]

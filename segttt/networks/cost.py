@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from segttt.config.network import NetworkSpec, Topology
+from segttt.kernels.flops import FORMULAS
 from segttt.networks.build import build
 from segttt.networks.uninitialised import Uninitialised
 
@@ -27,7 +28,7 @@ def cost(spec: NetworkSpec, topology: Topology, in_channels: int, classes: int) 
     with torch.device("meta"), Uninitialised():
         network = build(spec, topology, in_channels, classes, deep_supervision=False).eval()
         image = torch.empty(1, in_channels, *topology.patch)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
         network(image)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Cost(parameters, counter.get_total_flops())

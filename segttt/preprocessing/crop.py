@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from scipy import ndimage
 
 from segttt.shapes import Shape3
 
@@ -30,6 +29,8 @@ def _filled(mask: np.ndarray) -> np.ndarray:
     # is over ten times faster on CT sizes.
     if mask.ndim == 0:
         return mask
+    from scipy import ndimage  # slow to import, and most predictions fill no holes
+
     component = np.empty(mask.shape, np.int32)
     ndimage.label(~mask, output=component)
     outside = np.zeros(component.max() + 1, dtype=bool)

@@ -14,7 +14,6 @@ from segttt.geometry.argmax import classes_on_grid
 from segttt.geometry.probabilities import Likely, probabilities_on_grid
 from segttt.geometry.resample import resample_image, resample_labels, separate_axis
 from segttt.preprocessing.crop import nonzero, nonzero_box, nonzero_mask
-from segttt.preprocessing.instances import interior_and_boundary
 from segttt.preprocessing.normalise import normalise
 from segttt.shapes import Shape3
 
@@ -112,6 +111,9 @@ def to_classes(
 ) -> Int16[np.ndarray, "z y x"]:
     """Values of the files as classes 0..k-1: position in the plan, or interior and boundary."""
     if plan.instances:
+        # scikit-image is slow to import, and only pictures of cells need it.
+        from segttt.preprocessing.instances import interior_and_boundary
+
         return interior_and_boundary(label)
     top = max(plan.labels)
     table = np.full(top + 1, -1, dtype=np.int16)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from segttt.kernels.flops import FORMULAS
 from segttt.kernels.ttt_linear import reference as linear_reference
 from segttt.kernels.ttt_linear.op import ttt_linear
 from segttt.kernels.ttt_mlp import reference as mlp_reference
@@ -25,7 +26,7 @@ def draw(operator: Callable, n: int, t: int) -> list[Tensor]:
 
 
 def counted(run: Callable[[], object]) -> int:
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
         run()
     return counter.get_total_flops()
 

@@ -4,8 +4,7 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 import torch
-from torch import Size, Tensor
-from torch.utils.flop_counter import register_flop_formula
+from torch import Tensor
 
 from segttt.errors import UsageError
 from segttt.kernels import backend
@@ -177,19 +176,3 @@ def _backward(ctx: Any, d_out: Tensor | None, *_: Tensor | None) -> tuple[Tensor
 
 
 _selective_scan.register_autograd(_backward, setup_context=_save)
-
-
-@register_flop_formula(torch.ops.segttt.selective_scan)
-def _flops(u: Size, dt: Size, A: Size, *_, **__) -> int:
-    """Nine operations per token, channel and state, of which the exponential is three."""
-    b, g, n, d = u
-    return 9 * b * g * n * d * A[-1]
-
-
-@register_flop_formula(torch.ops.segttt.selective_scan_backward)
-def _flops_backward(
-    d_out: Size, merged: Size, starts: Size, u: Size, dt: Size, A: Size, *_, **__
-) -> int:
-    """The step of the forward pass anew, seven, and its gradients, fifteen."""
-    b, g, n, d = u
-    return 22 * b * g * n * d * A[-1]

@@ -4,8 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import Size, Tensor
-from torch.utils.flop_counter import register_flop_formula
+from torch import Tensor
 
 from segttt.kernels import backend
 from segttt.kernels.ttt_linear import reference
@@ -215,31 +214,3 @@ def _backward(ctx: Any, d_out: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _ttt_linear.register_autograd(_backward, setup_context=_save)
-
-
-@register_flop_formula(torch.ops.segttt.ttt_linear)
-def _flops(
-    q: Size, k: Size, v: Size, lr: Size, rho: Size, *others: Any, out_shape: Any = None
-) -> int:
-    """The products of `reference.forward`; a multiplication and an addition are two operations."""
-    b, h, n, d = q
-    seen = min(n, rho[0]) if others[5] else 0
-    return b * h * n * (6 * d * d + 4 * seen * d)
-
-
-@register_flop_formula(torch.ops.segttt.ttt_linear_backward)
-def _flops_backward(
-    d_out: Size,
-    states: Size,
-    q: Size,
-    k: Size,
-    v: Size,
-    lr: Size,
-    rho: Size,
-    *others: Any,
-    out_shape: Any = None,
-) -> int:
-    """The products of `reference.backward`, which forms those of the forward pass anew."""
-    b, h, n, d = q
-    seen = min(n, rho[0]) if others[5] else 0
-    return b * h * n * (18 * d * d + 12 * seen * d)

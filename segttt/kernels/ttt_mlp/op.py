@@ -5,8 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import Size, Tensor
-from torch.utils.flop_counter import register_flop_formula
+from torch import Tensor
 
 from segttt.kernels import backend
 from segttt.kernels.ttt_mlp import choice, reference
@@ -254,22 +253,3 @@ def _backward(ctx: Any, d_out: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _ttt_mlp.register_autograd(_backward, setup_context=_save)
-
-
-@register_flop_formula(torch.ops.segttt.ttt_mlp)
-def _flops(q: Size, k: Size, v: Size, lr: Size, rho: Size, W1: Size, *others: Any, **_: Any) -> int:
-    """The products of `reference.forward`; a multiplication and an addition are two operations."""
-    (b, h, n, d), wide, causal = q, W1[2], others[6]
-    seen = min(n, rho[0]) if causal else 0
-    return b * h * n * (14 * d * wide + 4 * seen * (d + wide))
-
-
-@register_flop_formula(torch.ops.segttt.ttt_mlp_backward)
-def _flops_backward(
-    d_out: Size, first: Size, second: Size, q: Size, k: Size, v: Size, *others: Any, **_: Any
-) -> int:
-    """The products of `reference.backward`, which forms those of the forward pass anew."""
-    rho, W1, causal = others[1], others[2], others[9]
-    (b, h, n, d), wide = q, W1[2]
-    seen = min(n, rho[0]) if causal else 0
-    return b * h * n * (38 * d * wide + 12 * seen * (d + wide))
