@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, Integer
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 from segttt.geometry.blocks import Orders, blocks, on_grid
+from segttt.geometry.operators import Bands
 from segttt.geometry.resample import Shape3, axis_orders
 
 SLICE_BYTES = 28  # per voxel of a slice: three float32 stages, the best so far, masks, classes
@@ -33,7 +34,7 @@ def classes_on_grid(
 
 def argmax(
     logits: Float[Tensor, "k z y x"],
-    rows: Float32[Tensor, "n z"],
+    rows: Bands | None,
     shape: Shape3,
     orders: Orders,
 ) -> Integer[np.ndarray, "n Y X"]:

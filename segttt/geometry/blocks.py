@@ -8,7 +8,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from segttt.errors import UsageError
-from segttt.geometry.resample import Order, Shape3, multiply, operator, resample
+from segttt.geometry.operators import Bands, Order, bands, multiply, operator
+from segttt.geometry.resample import Shape3, resample
 
 Orders = tuple[Order, Order, Order]
 
@@ -19,12 +20,12 @@ def blocks(
     shape: Shape3,
     orders: Orders,
     max_voxels: int,
-) -> Iterator[tuple[Float[Tensor, "k z y x"], Float32[Tensor, "n z"]]]:
-    """Slices of the slabs, and the matrix that makes the next slices of `shape` of them.
+) -> Iterator[tuple[Float[Tensor, "k z y x"], Bands | None]]:
+    """Slices of the slabs, and what makes the next slices of `shape` of them; None: they are these.
 
-    The slabs cover `depth` slices along axis 0 in order, the matrices give the `shape[0]` slices of
-    the new grid in order, at most `max_voxels` at once or one slice. A `UsageError` tells of logits
-    that are not finite.
+    The slabs cover `depth` slices along axis 0 in order, the operators give the `shape[0]` slices
+    of the new grid in order, at most `max_voxels` at once or one slice. A `UsageError` tells of
+    logits that are not finite.
     """
     matrix = operator(depth, shape[0], orders[0])
     used = matrix != 0
@@ -41,7 +42,8 @@ def blocks(
         for low in range(done, ready, step):
             high = min(low + step, ready)
             a, b = first[low], last[high - 1] + 1
-            yield held[:, a - start : b - start], matrix[low:high, a:b]
+            rows = bands(matrix[low:high, a:b])
+            yield held[:, a - start : b - start], None if rows.straight else rows
         done = ready
         drop = min(first[done] if done < shape[0] else stop, stop) - start
         held = held[:, drop:].clone()
@@ -51,11 +53,10 @@ def blocks(
 
 
 def on_grid(
-    level: Float[Tensor, "z y x"], rows: Float32[Tensor, "n z"], shape: Shape3, orders: Orders
+    level: Float[Tensor, "z y x"], rows: Bands | None, shape: Shape3, orders: Orders
 ) -> Float32[Tensor, "n Y X"]:
     """One class of a block on the new grid."""
-    straight = rows.shape[0] == rows.shape[1] and bool((rows.diagonal() == 1).all())
-    level = level.float() if straight else multiply(level.float(), 0, rows)
+    level = level.float() if rows is None else multiply(level.float(), 0, rows)
     return resample(level, shape[1:], orders[1:])
 
 
@@ -64,7 +65,8 @@ def _largest_plane(held: Tensor, shape: Shape3) -> int:
 
 
 def _refuse_nonfinite(slab: Tensor) -> None:
-    if not bool(torch.isfinite(slab).all()):
+    # One pass over the slab; its sum may overflow where no number does.
+    if not bool(slab.sum().isfinite()) and not bool(slab.isfinite().all()):
         raise UsageError(
             "The network returned values that are not finite. Predict with train.precision=fp32, "
             "or train again if its weights are damaged."

@@ -1,96 +1,17 @@
-"""Resampling as matrix products: along one axis, interpolation is a linear operator.
-
-The operators equal scipy.ndimage with the sample positions of skimage.transform.resize, without
-anti-aliasing and with edges repeated, which is how nnU-Net resamples (Nature Methods 18, 203).
-"""
-
-from functools import lru_cache
-from typing import Literal
+"""Resampling of images and labels as matrix products, one per axis."""
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
+from segttt.geometry.operators import Order, banded, bands, multiply, operator
 from segttt.shapes import Shape3, Triple
 
-Order = Literal[0, 1, 3]
-
 ANISOTROPIC = 3.0  # nnU-Net's ratio of spacings above which an axis is not interpolated
-EDGE = 12  # voxels of repeated edge before the spline filter; its pole to the 12th is 1e-7
-NEGLIGIBLE = 1e-9  # weights of the spline below this are cut, which makes the operator a band
-BAND_ROWS = 64  # rows per product: few enough to skip most zeros, enough to keep BLAS busy
 SLAB_VOXELS = 2**20  # of a label map at once; three float32 copies stay in the caches
 TIE = 1e-5  # lead of the nearest voxel's label; a hundred times the round-off of a share
 SMALLER = {-1: 0.75, 0: 0.5}  # leads in TIEs: of labels as far away as each other the smallest wins
-
-
-@lru_cache(maxsize=256)
-def operator(old: int, new: int, order: Order) -> Float32[Tensor, "new old"]:
-    """The matrix that takes `old` samples of an axis to `new` ones; cached, not to be changed."""
-    position = (np.arange(new) + 0.5) * (old / new) - 0.5
-    if order == 3:
-        return torch.from_numpy(_cubic(old, position).astype(np.float32))
-    position = np.clip(position, 0, old - 1)
-    rows, matrix = np.arange(new), np.zeros((new, old))
-    if order == 0:
-        matrix[rows, np.floor(position + 0.5).astype(int)] = 1
-    else:
-        below = np.floor(position).astype(int)
-        above = np.minimum(below + 1, old - 1)
-        matrix[rows, below] += 1 - (position - below)
-        matrix[rows, above] += position - below
-    return torch.from_numpy(matrix.astype(np.float32))
-
-
-def _cubic(old: int, position: np.ndarray) -> np.ndarray:
-    knots = _knots(np.pad(np.eye(old), ((EDGE, EDGE), (0, 0)), mode="edge"))
-    first = np.floor(position + EDGE).astype(int) - 1
-    t = (position + EDGE - first - 1)[:, None]
-    weights = (
-        (1 - t) ** 3 / 6,
-        (3 * t**3 - 6 * t**2 + 4) / 6,
-        (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6,
-        t**3 / 6,
-    )
-    matrix = sum(weight * knots[first + tap] for tap, weight in enumerate(weights))
-    return np.where(np.abs(matrix) < NEGLIGIBLE, 0, matrix)
-
-
-def _knots(samples: np.ndarray) -> np.ndarray:
-    """Coefficients along axis 0 of the cubic spline through the samples, mirrored at its ends.
-
-    Solves (c[i-1] + 4 c[i] + c[i+1]) / 6 = s[i] by elimination; equals scipy's spline_filter1d,
-    whose import takes longer than most predictions need until their first window.
-    """
-    size = len(samples)
-    after, knots = np.empty(size), np.empty_like(samples)
-    after[0], knots[0] = 0.5, 1.5 * samples[0]
-    for i in range(1, size):
-        before = 2.0 if i == size - 1 else 1.0
-        pivot = 4 - before * after[i - 1]
-        after[i] = 1 / pivot
-        knots[i] = (6 * samples[i] - before * knots[i - 1]) / pivot
-    for i in range(size - 2, -1, -1):
-        knots[i] -= after[i] * knots[i + 1]
-    return knots
-
-
-def multiply(
-    tensor: Float[Tensor, "*before"], axis: int, matrix: Float32[Tensor, "new old"]
-) -> Float[Tensor, "*after"]:
-    """Apply an operator along one axis, band by band so that its zeros cost nothing."""
-    flat = tensor.flatten(0, axis - 1) if axis else tensor[None]
-    flat = flat.flatten(2) if flat.ndim > 2 else flat[..., None]  # [outer, old, inner]
-    bands = []
-    for rows in matrix.split(BAND_ROWS):
-        used = rows.any(dim=0).nonzero().flatten().tolist() or [0]
-        first, last = used[0], used[-1] + 1
-        weights, part = rows[:, first:last].to(flat), flat[:, first:last]
-        # With one inner element per row, the transposed product runs over long rows instead.
-        bands.append(weights @ part if flat.shape[2] > 1 else (part[..., 0] @ weights.T)[..., None])
-    result = bands[0] if len(bands) == 1 else torch.cat(bands, dim=1)
-    return result.reshape(*tensor.shape[:axis], len(matrix), *tensor.shape[axis + 1 :])
 
 
 def resample(
@@ -102,7 +23,7 @@ def resample(
     for axis in sorted(axes, key=lambda one: shape[one] / tensor.shape[lead + one]):
         old, new = tensor.shape[lead + axis], shape[axis]
         if old != new:
-            tensor = multiply(tensor, lead + axis, operator(old, new, orders[axis]))
+            tensor = multiply(tensor, lead + axis, banded(old, new, orders[axis]))
     return tensor
 
 
@@ -211,5 +132,5 @@ def _share(
         parts.append(matrix[here[-1], there[-1]])
     share = (labels[tuple(there)] == value).float()
     for axis, part in enumerate(parts):
-        share = multiply(share, axis, part)
+        share = multiply(share, axis, bands(part))
     return tuple(here), share
