@@ -1,7 +1,7 @@
 """Random changes of grey values. Each acts on one sample [c, *grid] with given parameters."""
 
+import math
 from collections.abc import Sequence
-from math import prod
 
 import torch
 from jaxtyping import Float
@@ -40,7 +40,7 @@ def _blur(plane: Float[Tensor, "*grid"], sigma: Sequence[float]) -> Float[Tensor
         if axis + 1 == plane.ndim:
             plane = plane @ spread.T
         else:
-            lines = plane.reshape(prod(plane.shape[:axis]), n, -1)
+            lines = plane.reshape(math.prod(plane.shape[:axis]), n, -1)
             plane = torch.matmul(spread, lines).view(plane.shape)
     return plane
 
@@ -94,10 +94,15 @@ def gamma(sample: Sample, exponents: Sequence[float], *, inverted: bool) -> Samp
     """Raise each channel, scaled to [0, 1], to a power; its mean and deviation are restored."""
     sign = -1.0 if inverted else 1.0
     flat = (sample * sign).flatten(1)
-    mean, std = flat.mean(1, keepdim=True), flat.std(1, keepdim=True)
-    low = flat.amin(1, keepdim=True)
+    mean, low = flat.mean(1, keepdim=True), flat.amin(1, keepdim=True)
     span = (flat.amax(1, keepdim=True) - low).clamp_min(1e-8)
-    powered = ((flat - low) / span) ** flat.new_tensor(exponents)[:, None] * span + low
-    deviation = powered.std(1, keepdim=True).clamp_min(1e-8)
-    restored = (powered - powered.mean(1, keepdim=True)) / deviation * std + mean
+    powered = ((flat - low) / span) ** flat.new_tensor(exponents)[:, None]
+    centred = powered - powered.mean(1, keepdim=True)
+    # Norms are several times faster than the one-pass deviation.
+    spread = _norm(centred).clamp_min(1e-8 * math.sqrt(flat.shape[1]) / span)
+    restored = torch.addcmul(mean, centred, _norm(flat - mean) / spread)
     return (restored * sign).view_as(sample)
+
+
+def _norm(values: Float[Tensor, "c n"]) -> Float[Tensor, "c 1"]:
+    return torch.linalg.vector_norm(values, dim=1, keepdim=True)

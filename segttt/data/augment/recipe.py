@@ -117,8 +117,7 @@ def clear_outside(
     image: Float[Tensor, "c *patch"], labels: Int[Tensor, "*patch"], masked: Sequence[bool]
 ) -> tuple[Float[Tensor, "c *patch"], Int[Tensor, "*patch"]]:
     """Voxels marked -1 become background; channels normalised inside a mask become 0 there."""
-    outside = labels == OUTSIDE
     if any(masked):
         channels = image.new_tensor(masked).bool().view(-1, *[1] * labels.ndim)
-        image = image.masked_fill(outside[None] & channels, 0.0)
-    return image, labels.masked_fill(outside, 0)
+        image = image.masked_fill((labels == OUTSIDE)[None] & channels, 0.0)
+    return image, labels.clamp_min(0)
