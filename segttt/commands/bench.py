@@ -93,8 +93,7 @@ def bench(
             f"{folder}: holds no prepared case. Run `segttt preprocess -w {workspace.folder}`."
         )
     computing.keep_freed_memory()
-    if threads:
-        torch.set_num_threads(threads)
+    computing.use_threads(threads)
     compute = computing.choose(device, plan.train.precision, plan.train.scan)
     network = build(plan.network, plan.topology, len(plan.channels), plan.classes)
     learner = Learner(network, plan, compute)

@@ -105,6 +105,7 @@ def _predictor(model: Model, options: Options, watch: Watch) -> SlidingWindow:
 
 def _one(predictor: SlidingWindow, case: Case, out: Path, options: Options) -> dict[str, Any]:
     """Segment and write one case; returns its manifest entry."""
+    computing.use_threads()
     volume, prepared = read_prepared(predictor, case)
     labels, soft = predictor.plan.labels, options.soft
     with room(out, volume, predictor.plan.classes, soft) as maps:

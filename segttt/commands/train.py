@@ -197,8 +197,7 @@ def split(dataset: Dataset, fold: Fold) -> tuple[Sequence[str], Sequence[str]]:
 def _learner(plan: Plan, options: Options, watch: Watch) -> Learner:
     computing.keep_freed_memory()
     computing.seed_everything(options.seed, deterministic=options.deterministic)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    computing.use_threads(options.threads)
     compute = computing.choose(options.device, plan.train.precision, plan.train.scan)
     network = build(plan.network, plan.topology, len(plan.channels), plan.classes)
     learner = Learner(network, plan, compute)

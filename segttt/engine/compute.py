@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segttt.cluster.cores import usable_cores
 from segttt.config.plan import Plan
 from segttt.errors import UsageError
 from segttt.kernels import backend
@@ -111,6 +112,15 @@ def keep_freed_memory() -> bool:
         return bool(libc.mallopt(M_MMAP_MAX, 0) and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
     except (OSError, AttributeError):
         return False
+
+
+def use_threads(count: int | None = None) -> None:
+    """Compute with so many threads; None: no more than the cores that are allotted.
+
+    PyTorch takes a thread for each core of the machine, also where a container or a scheduler
+    allots fewer, and is then several times slower than with the right number.
+    """
+    torch.set_num_threads(count or min(torch.get_num_threads(), usable_cores()))
 
 
 def seed_everything(seed: int, *, deterministic: bool) -> None:

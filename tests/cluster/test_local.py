@@ -1,7 +1,9 @@
 import threading
 
+import psutil
 import pytest
 
+from segttt.cluster.cgroup import Groups
 from segttt.cluster.cores import usable_cores
 from segttt.cluster.local import map_cases
 from segttt.errors import ImageError
@@ -43,8 +45,9 @@ def test_few_results_wait():
 
 
 def test_cores_honour_the_container(tmp_path):
-    limit = tmp_path / "cpu.max"
+    own, limit = tmp_path / "own", tmp_path / "cpu.max"
+    own.write_text("0::/\n")
     limit.write_text("100000 100000\n")
-    assert usable_cores(limit) == 1
+    assert usable_cores(Groups(own, tmp_path)) == 1
     limit.write_text("max 100000\n")
-    assert usable_cores(limit) >= 1
+    assert usable_cores(Groups(own, tmp_path)) == len(psutil.Process().cpu_affinity())

@@ -34,3 +34,15 @@ def test_a_gpu_without_mamba_is_told_at_once_and_a_cpu_does_not_care(monkeypatch
         computing.choose("cuda", "fp32", "mamba")
     monkeypatch.setattr(backend, "_installed", lambda _: True)
     assert computing.choose("cuda", "fp32", "mamba").scan == "mamba"
+
+
+def test_no_more_threads_than_cores_are_allotted(monkeypatch):
+    told = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(computing, "usable_cores", lambda: 3)
+    computing.use_threads()
+    computing.use_threads(5)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # as the user's shell asked
+    computing.use_threads()
+    assert told == [3, 5, 1]
