@@ -95,6 +95,16 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+def files_kept_open() -> int:
+    """How many files may stay open: half of what the system lets this process have, 1024 mostly."""
+    try:
+        import resource
+    except ImportError:  # not on Windows, where the C library allows 512
+        return 256
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 4096 if allowed < 0 else max(16, min(4096, allowed // 2))
+
+
         raise unwritable(folder, error) from error
 
 

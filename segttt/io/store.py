@@ -18,7 +18,7 @@ from jaxtyping import Float32, Int16
 from segttt.cases import Preparation, PreparedCase
 from segttt.config.strict import Strict
 from segttt.errors import ImageError, UsageError
-from segttt.io.files import make_folder, replace_folder
+from segttt.io.files import files_kept_open, make_folder, replace_folder
 from segttt.shapes import Shape3
 
 blosc2.set_nthreads(1)  # the callers' threads share the cores already
@@ -217,7 +217,7 @@ def _write(path: Path, array: np.ndarray, patch: tuple[int, ...]) -> None:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=files_kept_open())
 def _opened(path: Path, digest: str, thread: int) -> Any:
     """A mapped array, which holds no file descriptor; opening it costs as much as a small read.
 
