@@ -18,7 +18,8 @@ WARM_UP = 3
 
 
 def loading(settings: dict[str, Any]) -> dict[str, float]:
-    """Seconds of CPU and of the clock for one fully augmented patch."""
+    """Seconds of CPU and of the clock for one fully augmented patch, and files open by then."""
+    import psutil
     import torch
 
     from segttt.data.loader import Loader
@@ -43,6 +44,7 @@ def loading(settings: dict[str, Any]) -> dict[str, float]:
     return {
         "cpu": (time.process_time() - cpu) / patches,
         "wall": (time.perf_counter() - wall) / patches,
+        "files": psutil.Process().num_fds(),
     }
 
 

@@ -17,6 +17,18 @@ TRAIN = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def sources_are_only_read(tiny_cohort):
+    """No command of this file adds, changes or removes anything in the folder of the data."""
+
+    def listing():
+        return {path: path.stat().st_mtime_ns for path in sorted(tiny_cohort.rglob("*"))}
+
+    before = listing()
+    yield
+    assert listing() == before
+
+
 @pytest.fixture(scope="module")
 def workspace(tiny_cohort, tmp_path_factory):
     """A trained workspace: train plans and preprocesses what is missing."""
