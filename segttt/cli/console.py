@@ -10,12 +10,15 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 Item = TypeVar("Item")
 
@@ -93,6 +96,17 @@ def next_command(command: str) -> None:
     err.print(f"\nNext: {command}")
 
 
+class RateColumn(ProgressColumn):
+    """Items per second, or seconds per item where these are the larger number."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing until the first item is done."""
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
+
+
 class LiveWatch:
     """Progress bars on a terminal, one line per job elsewhere."""
 
@@ -109,6 +123,7 @@ class LiveWatch:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            RateColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[status]}"),

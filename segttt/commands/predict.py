@@ -100,7 +100,9 @@ def _predictor(model: Model, options: Options, watch: Watch) -> SlidingWindow:
         computing.keep_freed_memory()
     plan = override(model.plan, options.settings or {})
     compute = computing.choose(options.device, plan.train.precision, plan.train.scan)
-    return SlidingWindow(model.networks, plan, compute, max_ram=options.max_ram, tell=watch.note)
+    window = SlidingWindow(model.networks, plan, compute, max_ram=options.max_ram, tell=watch.note)
+    window.progress = lambda done, total: watch.status(f"window {done} of {total}")
+    return window
 
 
 def _one(predictor: SlidingWindow, case: Case, out: Path, options: Options) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from segttt.engine.effort import Effort, full_effort
 from segttt.engine.memory import Size, blend_dtype
 from segttt.engine.mirrors import mirrored_mean
 from segttt.engine.windows import RollingBlend, corners, gaussian
-from segttt.errors import ResourceError, ran_out_of_memory
+from segttt.errors import CaseMemoryError, ran_out_of_memory
 from segttt.preprocessing.pipeline import restore
 
 
@@ -39,13 +39,15 @@ class SlidingWindow:
         """Bytes of resident memory that must not be exceeded; None: what there is."""
         self.tell = tell
         """Receives a sentence where a GPU's memory did not suffice."""
+        self.progress: Callable[[int, int], None] | None = None
+        """Is called with the number of windows that are done and of all of the case."""
         self.patch = (1,) * (3 - plan.topology.rank) + plan.topology.patch
 
     def segment(self, prepared: PreparedCase, maps: SoftMaps | None = None) -> np.ndarray:
         """Classes [z, y, x] on the canonical grid that the case came from.
 
         `maps` are filled where they are given. Where a GPU runs out of memory the case is done
-        again with less at once, at last on the CPU; a `ResourceError` tells where even that, or
+        again with less at once, at last on the CPU; a `CaseMemoryError` tells where even that, or
         `max_ram`, does not suffice.
         """
         effort = self.effort
@@ -62,7 +64,7 @@ class SlidingWindow:
     def _less(self, effort: Effort, case: str, reason: str) -> Effort:
         less = effort.less()
         if less is None:
-            raise ResourceError(
+            raise CaseMemoryError(
                 f"{case}: there is not enough memory for it ({reason}). Allow more, crop the scan, "
                 "or let the sums be smaller by --max-ram."
             )
@@ -99,7 +101,7 @@ class SlidingWindow:
         shape = image.shape[1:]
         weight = gaussian(self.patch, effort.sums)
         blend = RollingBlend(self.plan.classes, self.patch[0], shape[1:], effort.sums, dtype)
-        done = 0
+        done = made = 0
         places = corners(shape, self.patch, self.plan.predict.overlap)
         rows = [list(group) for _, group in groupby(places, key=lambda corner: corner[0])]
         ends = [row[0][0] for row in rows[1:]] + [shape[0]]
@@ -108,6 +110,9 @@ class SlidingWindow:
                 tiles = row[first : first + effort.tiles]
                 for corner, logits in zip(tiles, self._windows(image, tiles, effort), strict=True):
                     blend.add(logits.to(effort.sums), weight, corner)
+                made += len(tiles)
+                if self.progress:
+                    self.progress(made, len(places))
             for piece in blend.release(end):
                 done += piece.shape[1]
                 yield _trimmed(piece, done, margin, shape)

@@ -67,3 +67,11 @@ def test_what_is_averaged_over_models_and_mirrored_copies(average):
         copies = [one.softmax(1) for one in copies]
     copies = [one.flip(4) if i % 2 else one for i, one in enumerate(copies)]
     torch.testing.assert_close(found, torch.stack(copies).mean(0)[0])
+
+
+def test_windows_are_counted():
+    predictor = SlidingWindow([Pointwise()], small_plan(), computing.choose("cpu", "fp32"))
+    told = []
+    predictor.progress = lambda done, total: told.append((done, total))
+    list(predictor.slabs(np.zeros((1, 8, 24, 24), dtype=np.float32)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
