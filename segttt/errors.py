@@ -9,6 +9,7 @@ SegtttError
 │   ├── GeometryError          grids that must agree do not
 │   └── LayoutError            a folder is not laid out in any way that we read
 ├── ResourceError          5   memory or disk does not suffice
+│   └── CaseMemoryError        memory does not suffice for one case; the others go on
 ├── MissingDependencyError 6   an optional package or a driver is missing
 └── StoppedEarlyError     75   stopped on request; the same command resumes
 
@@ -63,6 +64,14 @@ class ResourceError(SegtttError):
     exit_code = 5
 
 
+class CaseMemoryError(ResourceError):
+    """One case does not fit into memory."""
+
+
+CASE_ERRORS = (DataError, CaseMemoryError)
+"""What keeps one case from being done, and no other."""
+
+
 class MissingDependencyError(SegtttError):
     """An optional package or a driver is missing."""
 
@@ -78,5 +87,8 @@ class StoppedEarlyError(SegtttError):
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether Python, the CPU's allocator or a GPU ran out of memory; PyTorch is not imported."""
     named = type(error).__name__ in ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")
-    marks = ("can't allocate memory", "CUDA out of memory", "STATUS_ALLOC_FAILED")
+    marks = (
+        "can't allocate memory", "Cannot allocate memory", "allocate memory for image",
+        "bad_alloc", "CUDA out of memory", "STATUS_ALLOC_FAILED",
+    )  # fmt: skip
     return named or any(mark in str(error) for mark in marks)

@@ -2,10 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from segttt.errors import SegtttError
+from segttt.errors import CaseMemoryError, SegtttError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,7 +18,7 @@ def map_cases(
 
     Threads, not processes: reading, decompression and products release the interpreter, nothing
     has to be copied between processes and no worker can die unseen. At most two results per
-    worker wait in memory.
+    worker wait in memory. What does not fit into memory is tried again while no other item runs.
     """
 
     def attempt(item: Item) -> Result | SegtttError:
@@ -27,6 +27,12 @@ def map_cases(
         except SegtttError as error:
             return error
 
+    def settle(item: Item, future: Future[Result | SegtttError]) -> Result | SegtttError:
+        if not isinstance(future.result(), CaseMemoryError) or workers == 1:
+            return future.result()
+        wait([other for _, other in pending])
+        return attempt(item)
+
     pending: deque[tuple[Item, Future[Result | SegtttError]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -34,10 +40,10 @@ def map_cases(
                 pending.append((item, pool.submit(attempt, item)))
                 if len(pending) >= 2 * workers:
                     done, future = pending.popleft()
-                    yield done, future.result()
+                    yield done, settle(done, future)
             while pending:
                 done, future = pending.popleft()
-                yield done, future.result()
+                yield done, settle(done, future)
         finally:
             for _, future in pending:
                 future.cancel()

@@ -8,7 +8,7 @@ import torch
 from segttt.cluster.memory import available_bytes, resident_bytes
 from segttt.config.plan import Plan
 from segttt.engine.windows import PIECE_BYTES
-from segttt.errors import ResourceError
+from segttt.errors import CaseMemoryError
 from segttt.geometry.probabilities import BLOCK_VOXELS
 from segttt.shapes import Shape3
 
@@ -36,8 +36,8 @@ def blend_dtype(size: Size, plan: Plan, device: torch.device, limit: int | None)
     """Of the sums of windows: float32, or float16 where float32 would go beyond the limit.
 
     `limit` in bytes of resident memory, of the process as it is now and of the prediction; None
-    takes what the machine or container has left and never refuses. A `ResourceError` tells how much
-    a stated limit lacks.
+    takes what the machine or container has left and never refuses. A `CaseMemoryError` tells how
+    much a stated limit lacks.
     """
     allowed = limit if limit is not None else resident_bytes() + available_bytes()
     held = resident_bytes() if device.type == "cpu" or limit is not None else 0
@@ -48,7 +48,7 @@ def blend_dtype(size: Size, plan: Plan, device: torch.device, limit: int | None)
     if needs[torch.float32] <= allowed:
         return torch.float32
     if limit is not None and needs[torch.float16] > limit:
-        raise ResourceError(
+        raise CaseMemoryError(
             f"The prediction needs about {needs[torch.float16] / GIB:.1f} GiB, more than the "
             f"{limit / GIB:.1f} GiB of --max-ram. Allow more, or crop the scan."
         )

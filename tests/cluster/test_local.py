@@ -6,7 +6,8 @@ import pytest
 from segttt.cluster.cgroup import Groups
 from segttt.cluster.cores import usable_cores
 from segttt.cluster.local import map_cases
-from segttt.errors import ImageError
+from segttt.cluster.memory import memory_of
+from segttt.errors import CaseMemoryError, ImageError
 
 
 def test_order_is_kept_and_expected_errors_are_results():
@@ -27,6 +28,33 @@ def test_a_bug_is_not_swallowed():
 
     with pytest.raises(ZeroDivisionError):
         list(map_cases(broken, [1, 0], workers=2))
+
+
+def test_what_does_not_fit_is_tried_again_alone_and_stays_in_its_place():
+    running, gate, failed = set(), threading.Barrier(2), threading.Event()
+
+    def greedy(number):
+        with memory_of(f"case {number}"):
+            running.add(number)
+            if number in (1, 2) and not failed.is_set():
+                gate.wait(5)  # both at once
+            if number == 4 or (number == 1 and len(running) > 1):
+                failed.set()
+                running.discard(number)
+                raise MemoryError("Unable to allocate 9 GiB")
+            running.discard(number)
+            return number
+
+    results = list(map_cases(greedy, [1, 2, 3, 4], workers=2))
+    assert [number for number, _ in results] == [1, 2, 3, 4]
+    assert [result for _, result in results[:3]] == [1, 2, 3]
+    assert isinstance(results[3][1], CaseMemoryError)
+    assert str(results[3][1]).startswith("case 4: there is not enough memory for it (Unable")
+
+
+def test_other_errors_of_a_case_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), memory_of("case"):
+        raise RuntimeError("shapes do not match")
 
 
 def test_few_results_wait():
