@@ -6,8 +6,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Cost:
     cpu: float
     """User and system seconds of the process and of the children that it waited for."""
     peak_mib: float
-    """Resident, of the largest single process."""
+    """Resident, of the largest single process; of `run_watched` of all together."""
 
 
 def run(
@@ -39,6 +42,29 @@ def run(
             errors.seek(0)
             raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{errors.read()[-2000:]}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024), text
+
+
+def run_watched(
+    command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+) -> Cost:
+    """As `run`; the memory is that of all processes together, looked at ten times a second."""
+    started, peak, used = time.perf_counter(), 0, 0.0
+    with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
+        [str(part) for part in command],
+        env=None if environment is None else dict(environment),
+        stdout=subprocess.DEVNULL, stderr=errors, text=True,
+    ) as process:  # fmt: skip
+        root = psutil.Process(process.pid)
+        while process.poll() is None:
+            with suppress(psutil.Error):
+                family = [root, *root.children(recursive=True)]
+                peak = max(peak, sum(one.memory_full_info().pss for one in family))
+                used = sum(sum(one.cpu_times()[:2]) for one in family)
+            time.sleep(0.1)
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{errors.read()[-2000:]}")
+    return Cost(time.perf_counter() - started, used, peak / 2**20)
 
 
 def in_turns(jobs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:

@@ -68,10 +68,11 @@ def checkpoint(settings: dict, arrays: dict[str, np.ndarray]) -> dict:
     """Write a finished training with the given weights; names of its parameters without them."""
     made = trainer(settings)
     names = [name for name, _ in made.network.named_parameters()]
-    if arrays:
+    if arrays or settings.get("save"):
         with torch.no_grad():
             for name, parameter in made.network.named_parameters():
-                parameter.copy_(torch.from_numpy(arrays[name]))
+                if arrays:
+                    parameter.copy_(torch.from_numpy(arrays[name]))
         made.inference_allowed_mirroring_axes = (0, 1, 2)
         for name, content in (("plans", made.plans_manager.plans), ("dataset", made.dataset_json)):
             save_json(content, str(Path(made.output_folder_base) / f"{name}.json"))
