@@ -10,6 +10,16 @@ from segttt.geometry.grid import Grid
 
 
 @dataclass(frozen=True)
+class Remedies:
+    """What may be done, on request, to DICOM series whose slices form no regular volume."""
+
+    resample_nonuniform: bool = False
+    """Interpolate between slices at irregular distances."""
+    correct_tilt: bool = False
+    """Put the slices of a tilted gantry straight above each other."""
+
+
+@dataclass(frozen=True)
 class Case:
     """Names and paths of one case; nothing is read yet."""
 
@@ -17,8 +27,11 @@ class Case:
     images: tuple[Path, ...]
     """One file with all channels, or one file per channel; the folder of a DICOM series."""
     label: Path | None = None
+    masks: tuple[tuple[int, Path], ...] = ()
+    """Values and files whose non-zero voxels have them, instead of one label file."""
     series: tuple[tuple[Path, ...], ...] = ()
     """Of each image the files of its DICOM series, where its folder may hold several."""
+    remedies: Remedies = Remedies()
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,8 @@ class Volume:
     """The way back to the file."""
     source: Grid
     """Of the file."""
+    remedies: tuple[str, ...] = ()
+    """What it took to make DICOM slices a regular volume, in words."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +114,6 @@ class Segmentation:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """One case that could not be done, and what to do about it."""
-
-    id: str
-    stage: str
-    reason: str
-@dataclass(frozen=True)
 class SoftMaps:
     """What a prediction says beside its classes, on the canonical grid; `restore` fills it."""
 
@@ -115,3 +123,10 @@ class SoftMaps:
     """(k, z, y, x), background first."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """One case that could not be done, and what to do about it."""
+
+    id: str
+    stage: str
+    reason: str

@@ -11,7 +11,9 @@ from segttt.errors import UsageError
 
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of the data (MSD, nnU-Net raw, images/ + labels/)."),
+    typer.Option(
+        "--data", help="Folder of the data in any known layout, or a manifest (CSV, JSON)."
+    ),
 ]
 WorkspaceFolder = Annotated[
     Path | None,
@@ -33,6 +35,10 @@ Settings = Annotated[
 Cases = Annotated[
     str | None,
     typer.Option("--cases", help="Use only these ids: a text or JSON FILE, or FILE:KEY."),
+]
+Splits = Annotated[
+    Path | None,
+    typer.Option("--splits", help="Folds to use: nnU-Net's splits_final.json. [default: DATA's]"),
 ]
 Instances = Annotated[
     bool,
@@ -112,7 +118,8 @@ def workspace_folder(workspace: Path | None, preset: str | None, data: Path | No
     """The workspace that was named, or runs/<preset or data folder>."""
     if workspace:
         return workspace
-    name = Path(preset).stem if preset else data.resolve().name if data else None
+    folder = data and (data.with_suffix("") if data.is_file() else data)
+    name = Path(preset).stem if preset else folder.resolve().name if folder else None
     if not name:
         raise UsageError("Name a workspace with -w, or the data with --data.")
     return Path("runs") / name

@@ -15,11 +15,12 @@ SHOWN = 10  # failures printed; all are in check.json
 
 
 def plan(
-    data: Annotated[Path | None, typer.Argument(help="Folder of the data.")] = None,
+    data: Annotated[Path | None, typer.Argument(help="Folder of the data, or a manifest.")] = None,
     workspace: options.WorkspaceFolder = None,
     preset: options.Preset = None,
     network: options.Network = None,
     cases: options.Cases = None,
+    splits: options.Splits = None,
     instances: options.Instances = False,
     planner: options.Planner = "v2.1",
     recipe: options.Recipe = None,
@@ -64,6 +65,7 @@ def plan(
         workers or usable_cores(),
         options.recipe_name(recipe),
         options.rank(dims),
+        splits,
     )
     planned = make(request, console.LiveWatch(), write=not dry_run)
     figures = estimate(planned.plan, planned.fingerprint, measure=measure)

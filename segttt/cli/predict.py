@@ -10,6 +10,8 @@ from segttt.cli.plan import report_failures
 from segttt.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from segttt.commands.outputs import Format, Output, SegType
 
 
@@ -47,11 +49,25 @@ def predict(
             "description, number, id or uid (repeatable, all must hold).",
         ),
     ] = None,
+    resample_nonuniform: Annotated[
+        bool,
+        typer.Option(
+            "--resample-nonuniform",
+            help="Interpolate DICOM slices at irregular distances instead of refusing them.",
+        ),
+    ] = False,
+    correct_tilt: Annotated[
+        bool,
+        typer.Option(
+            "--correct-tilt", help="Straighten DICOM of a tilted gantry instead of refusing it."
+        ),
+    ] = False,
     written: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--format",
-            help="nifti, dicom-seg or both. [default: files as they came in, both for DICOM]",
+            help="nifti, dicom-seg or rtstruct (repeatable). [default: files as they came in; for "
+            "DICOM nifti and dicom-seg]",
         ),
     ] = None,
     seg_type: Annotated[
@@ -82,17 +98,21 @@ def predict(
     `segttt predict scan.nii.gz -m runs/x/train/nnunet -o out/ --no-mirror --folds 0`
 
     `segttt predict from_scanner/ -m runs/hippo -o out/ --series modality=MR --format dicom-seg`
+
+    `segttt predict from_scanner/ -m runs/hippo -o out/ --format nifti --format rtstruct`
     """
+    from segttt.cases import Remedies
     from segttt.commands.predict import Options, plan_prediction
     from segttt.commands.predict import predict as run
     from segttt.commands.soft_maps import Soft
 
     changed = options.settings(assignments, predict__mirror=mirror, predict__overlap=overlap)
-    output = _output(written, seg_type)
+    output = _output(written or [], seg_type)
     only = folds.split(",") if folds else None
     chosen = Options(
         device, changed, only, skip_done, tuple(series or ()), output,
         Soft(entropy, probabilities), options.memory(max_ram),
+        Remedies(resample_nonuniform, correct_tilt),
     )  # fmt: skip
     target = out or _default_out(model, scans)
     if dry_run:
@@ -124,14 +144,15 @@ def predict(
         raise typer.Exit(4 if result.done or result.skipped else 3)
 
 
-def _output(written: str | None, seg_type: str) -> "Output":
+def _output(written: list[str], seg_type: str) -> "Output":
     from segttt.commands.outputs import Output
 
-    if written not in (None, "nifti", "dicom-seg", "both"):
-        raise UsageError(f"--format {written}: use nifti, dicom-seg or both.")
+    for one in written:
+        if one not in ("nifti", "dicom-seg", "rtstruct"):
+            raise UsageError(f"--format {one}: use nifti, dicom-seg or rtstruct, each by itself.")
     if seg_type not in ("binary", "labelmap"):
         raise UsageError(f"--seg-type {seg_type}: use binary or labelmap.")
-    return Output(cast("Format | None", written), cast("SegType", seg_type))
+    return Output(cast("Sequence[Format]", written), cast("SegType", seg_type))
 
 
 def _default_out(model: Path, scans: Path) -> Path:

@@ -19,6 +19,7 @@ def train(
     preset: options.Preset = None,
     network: options.Network = None,
     cases: options.Cases = None,
+    splits: options.Splits = None,
     instances: options.Instances = False,
     planner: options.Planner = "v2.1",
     recipe: options.Recipe = None,
@@ -90,7 +91,7 @@ def train(
     request = Request(
         Workspace(folder), data, preset, network, changed, cases, instances,
         cast("Literal['v2.1', 'v2.8']", planner), count, options.recipe_name(recipe),
-        options.rank(dims),
+        options.rank(dims), splits,
     )  # fmt: skip
     planned = existing_or_new(request, watch, write=not dry_run)
     wanted = _folds(fold, folds, planned.dataset)

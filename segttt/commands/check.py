@@ -10,7 +10,7 @@ from segttt.config import preset as presets
 from segttt.config.dataset import CaseFiles
 from segttt.errors import DataError, SegtttError
 from segttt.io.check import WARNING, check_case
-from segttt.io.layouts.read import read_dataset
+from segttt.io.layouts.read import discover_segments, read_dataset
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,15 @@ def check(
     """Read all files of all cases; one bad case never hides another."""
     chosen = presets.load(preset) if preset else None
     known = chosen.dataset if chosen else None
-    dataset, failures = read_dataset(data, instances=instances or bool(known and known.instances))
+    dataset, failures = read_dataset(
+        data,
+        instances=instances or bool(known and known.instances),
+        channels=known.channels if known else (),
+    )
     if known and not dataset.labels:
         dataset = dataset.model_copy(update={"labels": known.labels})
+    if not dataset.labels:
+        dataset = dataset.model_copy(update={"labels": discover_segments(dataset)})
 
     problems: dict[str, list[str]] = {}
     for failure in failures:

@@ -7,6 +7,7 @@ from typing import Any
 
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
+from segttt.cluster.memory import memory_of
 from segttt.commands.pairing import Files, names_in, paired
 from segttt.commands.provenance import (
     ScoredFiles,
@@ -18,7 +19,7 @@ from segttt.commands.provenance import (
 from segttt.commands.scoring import Kind, Request, Told, score_files, scoring_of, told_by
 from segttt.commands.watch import Watch
 from segttt.config.report import CaseScore, Scoring, StrictMeans, Summary
-from segttt.errors import DataError, ImageError, LayoutError, SegtttError
+from segttt.errors import CASE_ERRORS, ImageError, LayoutError, SegtttError
 from segttt.io.files import write_text
 from segttt.io.journal import Journal
 from segttt.io.workspace import locked, write_json
@@ -122,12 +123,13 @@ def _score(task: _Task, journal: Journal, results: _Results, watch: Watch, worke
         files = ScoredFiles.of(*paths)
         if (earlier := _earlier(journal.done.get(case), files)) is not None:
             return files, earlier, True
-        return files, score_files(case, paths, task.names, task.kind, task.ways), False
+        with memory_of(case):
+            return files, score_files(case, paths, task.names, task.kind, task.ways), False
 
     cases = sorted({*task.expected, *task.unclear})
     scored = map_cases(score, cases, workers=workers)
     for case, result in watch.track(scored, "evaluate", len(cases)):
-        if isinstance(result, DataError):
+        if isinstance(result, CASE_ERRORS):
             results.failures.append(Failure(case, "evaluate", str(result)))
             continue
         if isinstance(result, SegtttError):

@@ -1,6 +1,5 @@
 """What is known of trained models from their files and the folders of their trainings."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 from segttt.commands.model import Model
 from segttt.config.plan import Plan
 from segttt.config.report import ModelFacts
+from segttt.config.text import MAX_BYTES, parse_json, read_bounded
+from segttt.errors import UsageError
 
 
 def model_facts(model: Model) -> list[ModelFacts]:
@@ -36,16 +37,17 @@ def _run_name(path: Path, plan: Plan) -> str:
 def _course(metrics: Path) -> dict[str, Any]:
     """Time and memory of a training from its last finished epoch."""
     last = _last_record(metrics)
+    seconds, peak = last.get("spent_seconds"), last.get("peak_bytes")
     return {
-        "training_seconds": last.get("spent_seconds"),
-        "training_peak_bytes": last.get("peak_bytes"),
+        "training_seconds": seconds if isinstance(seconds, int | float) else None,
+        "training_peak_bytes": peak if isinstance(peak, int) else None,
     }
 
 
 def _last_record(metrics: Path) -> dict[str, Any]:
     try:
-        lines: Sequence[str] = metrics.read_text(encoding="utf-8").splitlines()
-        last = json.loads(lines[-1])
-    except (OSError, ValueError, IndexError):
+        lines: Sequence[str] = read_bounded(metrics, MAX_BYTES).decode().splitlines()
+        last = parse_json(lines[-1])
+    except (UsageError, ValueError, IndexError):
         return {}
     return last if isinstance(last, dict) else {}

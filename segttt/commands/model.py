@@ -1,20 +1,21 @@
 """Trained models on disk: find them, check them, build their networks."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import torch
 from torch import nn
 
 from segttt.config.plan import Plan
-from segttt.config.strict import first_fault
+from segttt.config.text import parse_json
 from segttt.errors import UsageError
-from segttt.io.models import load_tensors
+from segttt.io.models import Kind, difference, load_tensors, read_kinds
 from segttt.networks.build import build
 from segttt.networks.uninitialised import Uninitialised
+
+LARGEST_TABLES = 1 << 30  # bytes; scan orders of a patch of 128 x 128 x 128 take 32 MiB each
 
 
 @dataclass(frozen=True)
@@ -58,27 +59,56 @@ def load_model(place: Path, folds: Sequence[str] | None = None) -> Model:
 
 
 def _load(path: Path) -> tuple[Plan, nn.Module, dict[str, Any]]:
-    tensors, metadata = load_tensors(path)
+    found, metadata = read_kinds(path)
     if "plan" not in metadata:
         raise UsageError(f"{path}: carries no plan, so it is not a model of segttt.")
     try:
-        plan = Plan.model_validate_json(metadata["plan"])
-    except ValidationError as error:
-        raise UsageError(f"{path}: its plan is not valid: {first_fault(error)}.") from error
+        plan = Plan.parse(metadata["plan"].encode())
+    except ValueError as error:
+        raise UsageError(f"{path}: its plan is not valid: {error}.") from error
+    if fault := difference(found, _kinds(plan, path)):
+        raise UsageError(f"{path}: its weights do not fit its plan ({fault}). Is it intact?")
+    tensors, _ = load_tensors(path, finite=True)
     with Uninitialised():
-        network = build(
-            plan.network, plan.topology, len(plan.channels), plan.classes, deep_supervision=False
-        )
-    try:
-        network.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise UsageError(f"{path}: its weights do not fit its plan. Is the file intact?") from error
+        network = _network(plan)
+    network.load_state_dict(tensors, strict=True)
     return plan, network, _about(metadata)
+
+
+def _network(plan: Plan) -> nn.Module:
+    return build(
+        plan.network, plan.topology, len(plan.channels), plan.classes, deep_supervision=False
+    )
+
+
+def _kinds(plan: Plan, path: Path) -> dict[str, Kind]:
+    """The tensors that a plan's network has, found without allocating any of them.
+
+    A stranger's plan may ask for a network that no memory holds, so the file is compared first.
+    """
+    try:
+        with torch.device("meta"), Uninitialised():
+            network = _network(plan)
+    except (UsageError, ValueError, RuntimeError, TypeError, ArithmeticError, LookupError) as error:
+        raise UsageError(
+            f"{path}: its plan describes no network that can be built ({str(error)[:300]}). "
+            "Use another model."
+        ) from error
+    kinds = {name: Kind(tuple(one.shape), one.dtype) for name, one in network.state_dict().items()}
+    tables = sum(one.nbytes for name, one in network.named_buffers() if name not in kinds)
+    if tables > LARGEST_TABLES:
+        raise UsageError(
+            f"{path}: its plan asks for tables of {tables >> 20} MiB beside its weights, more than "
+            "any network needs. Use another model."
+        )
+    return kinds
 
 
 def _about(metadata: dict[str, str]) -> dict[str, Any]:
     try:
-        about = json.loads(metadata.get("about", "{}"))
+        about = parse_json(metadata.get("about", "{}"))
     except ValueError:
         return {}
-    return about if isinstance(about, dict) else {}
+    kinds = {"fold": (int, str), "seed": (int,)}
+    told = about if isinstance(about, dict) else {}
+    return {name: told[name] for name, kind in kinds.items() if isinstance(told.get(name), kind)}

@@ -1,6 +1,5 @@
 """The facts of a model card, read from the files of a run."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from segttt.commands.report_sources import Sources
 from segttt.config.fingerprint import Fingerprint
 from segttt.config.plan import Plan
 from segttt.config.report import Summary
+from segttt.config.text import parse_json, read_json
 from segttt.errors import UsageError
 from segttt.io.files import digest
 from segttt.io.workspace import Workspace
@@ -38,7 +38,7 @@ def read_metrics(training: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except ValueError as error:
         raise UsageError(f"{path}: is damaged ({error}). Take it away and try again.") from error
 
@@ -64,8 +64,8 @@ def _training(folder: Path) -> Training:
 
 def _environment(folder: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads((folder / "env.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(folder / "env.json")
+    except UsageError:
         return {}
     return found if isinstance(found, dict) else {}
 

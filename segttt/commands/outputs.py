@@ -1,6 +1,6 @@
 """The files of one segmentation: in which formats, and whether they are still intact."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -8,17 +8,21 @@ from typing import Any, Literal
 from segttt.cases import Case, Segmentation
 from segttt.errors import UsageError
 from segttt.io.files import digest
-from segttt.io.volumes import is_series, segmentation_name, write_dicom_seg, write_segmentation
+from segttt.io.volumes import is_series, segmentation_name, write_dicom, write_segmentation
 
-Format = Literal["nifti", "dicom-seg", "both"]
+Format = Literal["nifti", "dicom-seg", "rtstruct"]
 SegType = Literal["binary", "labelmap"]
+ENDINGS: dict[str, str] = {"dicom-seg": ".seg.dcm", "rtstruct": ".rtstruct.dcm"}
+"""Of the formats that refer to a DICOM series."""
+ENTRIES: dict[str, str] = {"dicom-seg": "dicom_seg", "rtstruct": "rtstruct"}
+"""Where the manifest has them; NIfTI is the entry's own file."""
 
 
 @dataclass(frozen=True)
 class Output:
     """How segmentations are written."""
 
-    format: Format | None = None
+    formats: Sequence[Format] = ()
     """None: files as they came in; of DICOM series NIfTI, and DICOM SEG where it is possible."""
     seg_type: SegType = "binary"
 
@@ -28,29 +32,37 @@ def write_outputs(
 ) -> dict[str, Any]:
     """Write a case in the wanted formats; returns the names and checksums for the manifest."""
     series = is_series(case)
-    if not series and output.format in ("dicom-seg", "both"):
+    formats = output.formats or (("nifti", "dicom-seg") if series else ("nifti",))
+    referring = [one for one in ENDINGS if one in formats]
+    if referring and not series:
         raise UsageError(
-            f"--format {output.format}: {case.images[0]} is no DICOM series that a DICOM SEG could "
-            "refer to. Leave the option out."
+            f"--format {referring[0]}: {case.images[0]} is no DICOM series that it could refer to. "
+            "Leave the option out."
         )
     entry: dict[str, Any] = {}
-    if output.format != "dicom-seg":
+    if "nifti" in formats:
         image = out / segmentation_name(case)
         write_segmentation(image, segmentation)
         entry |= {"file": image.name, "sha256": digest(image)}
-    if series and output.format != "nifti":
-        target = out / f"{case.id}.seg.dcm"
-        optional = output.format is None
-        if write_dicom_seg(target, case, segmentation, labels, output.seg_type, optional=optional):
-            entry["dicom_seg"] = {"file": target.name, "sha256": digest(target)}
+    for one in referring:
+        target = out / f"{case.id}{ENDINGS[one]}"
+        kind = "rtstruct" if one == "rtstruct" else output.seg_type
+        optional = not output.formats
+        if write_dicom(target, case, segmentation, labels, kind, optional=optional):
+            entry[ENTRIES[one]] = {"file": target.name, "sha256": digest(target)}
     return entry
 
 
-def is_intact(out: Path, entry: Mapping[str, Any]) -> bool:
-    """Whether the files of a manifest's entry are, byte for byte, what was written."""
-    written = (entry, entry.get("dicom_seg"), *entry.get("maps", ()))
+def is_intact(out: Path, entry: Mapping[str, Any], formats: Sequence[Format] = ()) -> bool:
+    """Whether a manifest's entry has the `formats`, and its files are what was written."""
+    written = (entry, *(entry.get(key) for key in ENTRIES.values()), *entry.get("maps", ()))
     files = [one for one in written if one and "file" in one]
-    return bool(files) and all(
-        (out / one["file"]).is_file() and digest(out / one["file"]) == one["sha256"]
-        for one in files
+    wanted = [ENTRIES.get(one, "file") for one in formats]
+    return (
+        bool(files)
+        and all(key in entry for key in wanted)
+        and all(
+            (out / one["file"]).is_file() and digest(out / one["file"]) == one["sha256"]
+            for one in files
+        )
     )

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segttt.errors import DataError, LayoutError
+from segttt.cluster.memory import memory_of
+from segttt.errors import CASE_ERRORS, LayoutError
+from segttt.io.layouts.folders import image_files, label_files, object_places
 from segttt.io.layouts.inputs import list_inputs
 from segttt.io.volumes import read_labels
 
@@ -24,7 +26,7 @@ def paired(predictions: Path, truth: Path) -> tuple[Files, Files, dict[str, str]
 
     A `LayoutError` where they share no case.
     """
-    expected, unclear = _files(truth)
+    expected, unclear = _truth(truth)
     found, doubtful = _files(predictions)
     given = _renamed(found, expected)
     if not set(expected) & set(given):
@@ -41,10 +43,19 @@ def names_in(files: Iterable[Path]) -> dict[int, str]:
     values: set[int] = set()
     for path in files:
         try:
-            values.update(int(v) for v in np.unique(read_labels(path)[0]))
-        except DataError:
+            with memory_of(path.name):
+                values.update(int(v) for v in np.unique(read_labels(path)[0]))
+        except CASE_ERRORS:
             continue  # the case itself is reported when it is scored
     return {value: f"label {value}" for value in sorted(values - {0})}
+
+
+def _truth(folder: Path) -> tuple[Files, dict[str, str]]:
+    """As `_files`; a folder without images may hold DICOM SEG and RTSTRUCT."""
+    if image_files(folder) or not object_places(folder):
+        return _files(folder)
+    files, failures = label_files(folder)
+    return files, {failure.id: failure.reason for failure in failures}
 
 
 def _files(folder: Path) -> tuple[Files, dict[str, str]]:

@@ -1,12 +1,13 @@
 """From a folder of data to a plan, naming every case that cannot be used."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
+from segttt.cluster.memory import memory_of
 from segttt.commands.adapt import RecipeName, network_spec, settled, switched
 from segttt.commands.selection import case_ids, select_cases
 from segttt.commands.watch import Watch
@@ -15,12 +16,13 @@ from segttt.config.dataset import CaseFiles, Dataset
 from segttt.config.fingerprint import Fingerprint
 from segttt.config.plan import Plan
 from segttt.config.preset import Preset
-from segttt.errors import DataError, LayoutError, SegtttError, UsageError
+from segttt.config.splits import load_splits
+from segttt.errors import CASE_ERRORS, DataError, LayoutError, SegtttError, UsageError
 from segttt.io.check import case_of, undeclared_labels
-from segttt.io.files import write_text
+from segttt.io.layouts.manifest import read_manifest
 from segttt.io.layouts.read import discover_labels, read_dataset
 from segttt.io.volumes import read_volume
-from segttt.io.workspace import Workspace, locked, write_json
+from segttt.io.workspace import Workspace, locked
 from segttt.planning.fingerprint import CaseSample, case_sample, merge
 from segttt.planning.planner import label_notice, make_plan
 
@@ -44,6 +46,8 @@ class Request:
     """Optimiser and schedule: published for the network (None), of the preset, or nnU-Net's."""
     dims: Literal[2, 3] | None = None
     """2: slices or pictures, 3: volumes; None: as preset, network and data."""
+    splits: Path | None = None
+    """A splits_final.json; None: the one beside the data, if any."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,8 @@ def _make(data: Path, request: Request, watch: Watch, *, write: bool) -> Planned
         raise LayoutError(_nothing_usable(data, failures))
     plan = plan_for(request, dataset, fingerprint, chosen, watch)
     if write:
-        request.workspace.save_fingerprint(dataset, fingerprint)
-        write_json(request.workspace.checks_file, [failure.__dict__ for failure in failures])
-        write_text(request.workspace.plan_file, plan.dump())
+        checks = [asdict(failure) for failure in failures]
+        request.workspace.save(dataset, fingerprint, plan, checks)
     return Planned(dataset, fingerprint, plan, failures)
 
 
@@ -152,13 +155,23 @@ def _contradiction(request: Request, plan: Plan, dataset: Dataset) -> str | None
         return f"{plan.topology.rank}D patches, not {request.dims}D"
     if request.instances and not plan.instances:
         return "labels, not instances"
-    if request.data:
-        home = str(request.data.absolute())
-        if not any(image.startswith(home) for case in dataset.cases for image in case.images):
-            return f"other data than {request.data}"
+    if request.data and not _lies_in(request.data, dataset):
+        return f"other data than {request.data}"
+    if request.splits and load_splits(request.splits) != dataset.folds:
+        return f"other folds than those of {request.splits}"
     if request.cases and not {case.id for case in dataset.cases} <= set(case_ids(request.cases)):
         return f"other cases than {request.cases}"
     return None
+
+
+def _lies_in(data: Path, dataset: Dataset) -> bool:
+    """Whether the folder holds, or the manifest lists, an image of the dataset."""
+    images = [image for case in dataset.cases for image in case.images]
+    if data.is_file():
+        listed = {image for case in read_manifest(data).cases for image in case.images}
+        return not listed.isdisjoint(images)
+    home = str(data.absolute())
+    return any(image.startswith(home) for image in images)
 
 
 def _declared(
@@ -166,15 +179,21 @@ def _declared(
 ) -> tuple[Dataset, list[Failure]]:
     """The dataset with its labels, restricted to the chosen cases."""
     data = request.data or Path()
-    wants = request.instances or bool(chosen and chosen.dataset and chosen.dataset.instances)
-    dataset, failures = read_dataset(data, instances=wants)
+    known = chosen.dataset if chosen else None
+    dataset, failures = read_dataset(
+        data,
+        instances=request.instances or bool(known and known.instances),
+        channels=known.channels if known else (),
+        only=case_ids(request.cases) if request.cases else None,
+        splits=request.splits,
+    )
     if request.cases:
         dataset = select_cases(dataset, request.cases)
     if chosen and (notice := label_notice(dataset, chosen)):
         watch.note(notice)
     if not dataset.labels and not dataset.instances:
-        known = chosen.dataset.labels if chosen and chosen.dataset else discover_labels(dataset)
-        dataset = dataset.model_copy(update={"labels": known})
+        labels = known.labels if known else discover_labels(dataset)
+        dataset = dataset.model_copy(update={"labels": labels})
     return dataset, failures
 
 
@@ -182,17 +201,18 @@ def _fingerprint(
     dataset: Dataset, request: Request, watch: Watch
 ) -> tuple[Dataset, Fingerprint, list[Failure]]:
     def sample(files: CaseFiles) -> CaseSample:
-        volume = read_volume(case_of(files), len(dataset.channels))
-        problems = undeclared_labels(volume, dataset)
-        if problems:
-            raise DataError(" ".join(problems))
-        return case_sample(volume, dataset, total_cases=len(dataset.cases))
+        with memory_of(files.id):
+            volume = read_volume(case_of(files), len(dataset.channels), names=dataset.labels)
+            problems = undeclared_labels(volume, dataset)
+            if problems:
+                raise DataError(" ".join(problems))
+            return case_sample(volume, dataset, total_cases=len(dataset.cases))
 
     usable: list[tuple[CaseFiles, CaseSample]] = []
     failures: list[Failure] = []
     results = map_cases(sample, dataset.cases, workers=request.workers)
     for files, result in watch.track(results, "check and fingerprint", len(dataset.cases)):
-        if isinstance(result, DataError):
+        if isinstance(result, CASE_ERRORS):
             failures.append(Failure(files.id, "check", str(result)))
         elif isinstance(result, SegtttError):
             raise result

@@ -1,13 +1,13 @@
 """A folder of scans in, a folder of segmentations out."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segttt.cases import Case, Failure, Volume
+from segttt.cases import Case, Failure, Remedies, Volume
+from segttt.cluster.memory import memory_of
 from segttt.commands.facts import model_facts
 from segttt.commands.model import Model, load_model
 from segttt.commands.outputs import Output, is_intact, write_outputs
@@ -15,9 +15,10 @@ from segttt.commands.segment import read_prepared
 from segttt.commands.soft_maps import Soft, room, write_soft_maps
 from segttt.commands.watch import Watch
 from segttt.config.overrides import override
+from segttt.config.text import read_json
 from segttt.engine import compute as computing
 from segttt.engine.predict import SlidingWindow
-from segttt.errors import DataError, LayoutError, ResourceError, UsageError
+from segttt.errors import CASE_ERRORS, LayoutError, UsageError
 from segttt.io.files import digest
 from segttt.io.layouts.inputs import Inputs, list_scans
 from segttt.io.volumes import to_segmentation
@@ -38,6 +39,7 @@ class Options:
     soft: Soft = field(default_factory=Soft)
     max_ram: int | None = None
     """Bytes of memory that the process must not exceed; None: what the machine has."""
+    remedies: Remedies = field(default_factory=Remedies)
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,14 @@ class Predicted:
 def predict(scans: Path, model: Path, out: Path, options: Options, watch: Watch) -> Predicted:
     """Segment every scan at `scans`; cases that fail are named and the others go on."""
     loaded = load_model(model, options.folds)
-    inputs = list_scans(scans, len(loaded.plan.channels), options.series)
+    inputs = _inputs(scans, loaded, options)
     cases, failures = inputs.cases, inputs.failures
     if not cases:
         reason = f" {failures[0].reason}" if failures else ""
         raise LayoutError(f"{scans}: holds no scan that can be read.{reason}")
     if inputs.skipped:
         watch.note(f"Left out, as they are no volumes: {inputs.skipped}")
-    with locked(out, "predicts"):
+    with locked(out, "predicts", rooms=("entropy", "probabilities/*")):
         return _predict(loaded, inputs, out, options, watch)
 
 
@@ -68,15 +70,16 @@ def _predict(loaded: Model, inputs: Inputs, out: Path, options: Options, watch: 
     cases = inputs.cases
     predictor = _predictor(loaded, options, watch)
     manifest = _manifest(out, loaded, predictor, keep=options.skip_done)
-    kinds = options.soft.kinds
-    done = [case.id for case in cases if options.skip_done and _is_done(out, manifest, case, kinds)]
+    kept = cases if options.skip_done else ()
+    done = [case.id for case in kept if _is_done(out, manifest, case, options)]
     todo = [case for case in cases if case.id not in done]
     failures = list(inputs.failures)
     for case in watch.track(todo, "predict", len(todo)):
         started = time.perf_counter()
         try:
-            entry = _one(predictor, case, out, options)
-        except (DataError, ResourceError) as error:
+            with memory_of(case.id):
+                entry = _one(predictor, case, out, options)
+        except CASE_ERRORS as error:
             failures.append(Failure(case.id, "predict", str(error)))
             continue
         entry["seconds"] = round(time.perf_counter() - started, 3)
@@ -92,12 +95,17 @@ def plan_prediction(
 ) -> tuple[Sequence[Path], Sequence[Case]]:
     """The model files and cases that `predict` would use; nothing is written."""
     loaded = load_model(model, options.folds)
-    return loaded.files, list_scans(scans, len(loaded.plan.channels), options.series).cases
+    return loaded.files, _inputs(scans, loaded, options).cases
+
+
+def _inputs(scans: Path, model: Model, options: Options) -> Inputs:
+    return list_scans(scans, len(model.plan.channels), options.series, options.remedies)
 
 
 def _predictor(model: Model, options: Options, watch: Watch) -> SlidingWindow:
     if options.max_ram is None:  # what is kept would count against the limit
         computing.keep_freed_memory()
+    computing.use_threads()
     plan = override(model.plan, options.settings or {})
     compute = computing.choose(options.device, plan.train.precision, plan.train.scan)
     window = SlidingWindow(model.networks, plan, compute, max_ram=options.max_ram, tell=watch.note)
@@ -107,7 +115,6 @@ def _predictor(model: Model, options: Options, watch: Watch) -> SlidingWindow:
 
 def _one(predictor: SlidingWindow, case: Case, out: Path, options: Options) -> dict[str, Any]:
     """Segment and write one case; returns its manifest entry."""
-    computing.use_threads()
     volume, prepared = read_prepared(predictor, case)
     labels, soft = predictor.plan.labels, options.soft
     with room(out, volume, predictor.plan.classes, soft) as maps:
@@ -121,6 +128,7 @@ def _one(predictor: SlidingWindow, case: Case, out: Path, options: Options) -> d
         "shape": list(volume.source.shape),
         "spacing_mm": list(volume.source.spacing_mm),
         "volumes_ml": _volumes_ml(classes, volume, labels),
+        **({"remedies": list(volume.remedies)} if volume.remedies else {}),
     }
 
 
@@ -147,9 +155,10 @@ def _manifest(out: Path, model: Model, predictor: SlidingWindow, *, keep: bool) 
     if not keep or not path.is_file():
         return fresh
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old = read_json(path)
         same = all(old[key] == fresh[key] for key in ("models", "settings"))
-    except (OSError, ValueError, KeyError, TypeError):
+        same = same and all(isinstance(entry, dict) for entry in old["cases"].values())
+    except (UsageError, LookupError, TypeError, AttributeError):
         old, same = {}, False
     if not same:
         raise UsageError(
@@ -159,10 +168,10 @@ def _manifest(out: Path, model: Model, predictor: SlidingWindow, *, keep: bool) 
     return {**fresh, "cases": old["cases"]}
 
 
-def _is_done(out: Path, manifest: dict[str, Any], case: Case, kinds: Sequence[str]) -> bool:
+def _is_done(out: Path, manifest: dict[str, Any], case: Case, options: Options) -> bool:
     """Whether the outputs are there, maps too, and are, byte for byte, what was written."""
     entry = manifest["cases"].get(case.id)
     if not entry:
         return False
     found = {Path(one["file"]).parts[0] for one in entry.get("maps", ())}
-    return found >= set(kinds) and is_intact(out, entry)
+    return found >= set(options.soft.kinds) and is_intact(out, entry, options.output.formats)

@@ -1,20 +1,21 @@
 """Bring every case onto the plan's grid, once; what is done stays done."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
+from segttt.cluster.memory import memory_of
 from segttt.commands.watch import Watch
 from segttt.config.dataset import CaseFiles, Dataset
 from segttt.config.plan import Plan
-from segttt.errors import DataError, SegtttError
+from segttt.errors import CASE_ERRORS, SegtttError
 from segttt.io.check import case_of
 from segttt.io.files import require_space
 from segttt.io.store import finished, write_case
 from segttt.io.volumes import read_volume
-from segttt.io.workspace import Workspace, locked
+from segttt.io.workspace import Workspace, locked, write_json
 from segttt.planning.budget import disk_bytes
 from segttt.preprocessing.pipeline import prepare
 
@@ -40,6 +41,7 @@ def preprocess(
         if missing:
             require_space(folder, _least_bytes(missing, plan, workspace), "preparing the cases")
         failures = _prepare(missing, plan, folder, watch, workers=workers)
+        write_json(folder / "failures.json", [asdict(failure) for failure in failures])
     kept = len(dataset.cases) - len(missing)
     return Preprocessed(folder, len(missing) - len(failures), kept, failures)
 
@@ -58,13 +60,14 @@ def _prepare(
     """Write the missing cases; those that cannot be made come back."""
 
     def one(files: CaseFiles) -> None:
-        volume = read_volume(case_of(files), len(plan.channels))
-        write_case(folder, prepare(volume, plan), plan.topology.patch, plan.classes)
+        with memory_of(files.id):
+            volume = read_volume(case_of(files), len(plan.channels), names=plan.labels)
+            write_case(folder, prepare(volume, plan), plan.topology.patch, plan.classes)
 
     failures: list[Failure] = []
     results = map_cases(one, missing, workers=workers)
     for files, result in watch.track(results, "preprocess", len(missing)):
-        if isinstance(result, DataError):
+        if isinstance(result, CASE_ERRORS):
             failures.append(Failure(files.id, "preprocess", str(result)))
         elif isinstance(result, SegtttError):
             raise result

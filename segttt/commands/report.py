@@ -1,6 +1,5 @@
 """One HTML file with everything about a scored result, and a model card beside it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from segttt.commands.report_scores import Scores, distributions, read_scores, ta
 from segttt.commands.report_sources import Request, Sources, find_sources
 from segttt.commands.report_views import choose, is_flat, views_of, without_folders
 from segttt.commands.watch import Watch
+from segttt.config.text import read_json
 from segttt.errors import UsageError
 from segttt.io.files import write_text
 from segttt.report.model_card import model_card
@@ -139,9 +139,9 @@ def _failures(sources: Sources) -> list[tuple[str, str]]:
     if not path.is_file():
         return []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         return [(str(one["id"]), without_folders(str(one["reason"]), sources)) for one in found]
-    except (ValueError, KeyError, TypeError) as error:
+    except (LookupError, TypeError) as error:
         raise UsageError(f"{path}: is damaged ({error}). Evaluate again.") from error
 
 

@@ -1,6 +1,5 @@
 """Which files a report is made from: scores, predictions, truth, images and trainings."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from segttt.commands.pairing import pairs
 from segttt.commands.scoring import told_by
 from segttt.config.dataset import Dataset
 from segttt.config.plan import Plan
+from segttt.config.text import read_json
 from segttt.errors import LayoutError, UsageError
 from segttt.io.check import case_of
 from segttt.io.files import digest
@@ -140,9 +140,9 @@ def _only_scored(run: Path | None, trainings: Sequence[Path]) -> Path:
 def _that_made(folder: Path, trainings: tuple[Path, ...]) -> tuple[Path, ...]:
     """The trainings whose weights the manifest of the predictions names; a single one anyway."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = read_json(folder / "manifest.json")
         models = set(manifest["models"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UsageError, LookupError, TypeError):
         models = set()
     made = tuple(
         one

@@ -12,7 +12,7 @@ from segttt.commands.report_sources import Sources
 from segttt.commands.watch import Watch
 from segttt.errors import DataError, GeometryError, ImageError
 from segttt.io.orient import turn
-from segttt.io.volumes import read_labels, read_volume
+from segttt.io.volumes import Onto, read_labels, read_volume
 from segttt.preprocessing.cells import decode
 from segttt.report.page import View
 from segttt.report.page_plan import size_words
@@ -117,10 +117,11 @@ def _read(sources: Sources, scores: Scores, case: str) -> Display:
         raise ImageError("its image is not known. Name the folder of the images with --images.")
     channels = len(sources.plan.channels) if sources.plan else None
     volume = read_volume(sources.images[case], channels, label=False)
+    onto = Onto(volume.source, _labels(sources, scores))
     maps = []
     for files, what in ((sources.truth, "label map"), (sources.predictions, "prediction")):
         path = _file(files, case, what)
-        values, grid = read_labels(path)
+        values, grid = read_labels(path, onto)
         if difference := grid.difference(volume.source):
             raise GeometryError(f"{path}: does not lie on the grid of the image ({difference}).")
         maps.append(np.ascontiguousarray(turn(values, volume.orientation)))

@@ -1,12 +1,10 @@
 """How a folder of segmentations is to be scored, and the score of one case."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from segttt.config import preset as presets
 from segttt.config.plan import Evaluation
@@ -18,9 +16,10 @@ from segttt.config.report import (
     Protocol,
     Scoring,
 )
-from segttt.errors import GeometryError, LayoutError
+from segttt.config.text import read_json
+from segttt.errors import GeometryError, LayoutError, UsageError
 from segttt.geometry.grid import Grid
-from segttt.io.volumes import read_labels
+from segttt.io.volumes import Onto, read_labels
 from segttt.metrics.instances import score_instances
 from segttt.metrics.overlap import overlap
 from segttt.metrics.protocols import adjusted_cells
@@ -66,7 +65,7 @@ def told_by(predictions: Path) -> Told:
     if not path.is_file():
         return Told()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return Told(
             {int(v): str(n) for v, n in content["labels"].items()},
             bool(content["instances"]),
@@ -78,7 +77,7 @@ def told_by(predictions: Path) -> Told:
                 if "seconds" in one
             },
         )
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+    except (UsageError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise LayoutError(
             f"{path}: is not a manifest of segttt predict. Delete or mend it."
         ) from error
@@ -129,7 +128,7 @@ def score_files(
     """
     prediction, truth = files
     found, found_grid = read_labels(prediction)
-    true, true_grid = read_labels(truth)
+    true, true_grid = read_labels(truth, Onto(found_grid, names))
     if difference := _misplaced(found_grid, true_grid):
         raise GeometryError(
             f"{prediction}: does not lie on the grid of {truth.name} ({difference}). "

@@ -27,8 +27,9 @@ def read_prepared(
     predictor: SlidingWindow, case: Case, *, label: bool = False
 ) -> tuple[Volume, PreparedCase]:
     """A case ready for the network, and its volume without the image."""
-    volume = read_volume(case, len(predictor.plan.channels), label=label)
-    prepared = prepare(volume, predictor.plan)
+    plan = predictor.plan
+    volume = read_volume(case, len(plan.channels), label=label, names=plan.labels)
+    prepared = prepare(volume, plan)
     return replace(volume, image=np.empty((len(volume.image), 0, 0, 0), np.float32)), prepared
 
 

@@ -1,9 +1,9 @@
 """Restricting a dataset to the cases that the user names."""
 
-import json
 from pathlib import Path
 
 from segttt.config.dataset import Dataset
+from segttt.config.text import MAX_BYTES, parse_json, read_bounded
 from segttt.errors import UsageError
 
 
@@ -28,14 +28,14 @@ def case_ids(source: str) -> list[str]:
     name, _, key = source.partition(":") if not Path(source).exists() else (source, "", "")
     path = Path(name)
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--cases {path}: cannot be read ({error.strerror}).") from error
+        text = read_bounded(path, MAX_BYTES).decode()
+    except ValueError as error:
+        raise UsageError(f"--cases {path}: is no text in UTF-8. Is it the right file?") from error
     if path.suffix != ".json":
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise UsageError(f"--cases {path}: is not JSON ({error}).") from error
     if isinstance(content, dict):
         if key not in content:

@@ -22,7 +22,7 @@ from segttt.engine.learner import Learner
 from segttt.engine.predict import SlidingWindow
 from segttt.engine.train import Clock, Step, fit
 from segttt.errors import NonFiniteError, StoppedEarlyError, UsageError
-from segttt.io.files import require_space, sweep
+from segttt.io.files import require_space
 from segttt.io.store import StoredCase
 from segttt.io.workspace import Workspace, locked
 from segttt.networks.build import build
@@ -66,8 +66,7 @@ def train(
 ) -> Trained:
     """Train, or go on training, one fold; returns when the model is saved and validated."""
     folder = workspace.run(options.label or plan.network.name, options.fold, options.seed)
-    with locked(folder, "trains"), on_signals() as stop:
-        sweep(folder / "state")
+    with locked(folder, "trains", rooms=("state", "val")), on_signals() as stop:
         claim(folder, plan, anew=options.resume == "never")
         if options.fold == "all":
             watch.note("Fold all trains on every case: its pseudo-Dice is on training data.")

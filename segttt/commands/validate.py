@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segttt.cases import Failure
+from segttt.cluster.memory import memory_of
 from segttt.commands.segment import segment_case, truth_classes
 from segttt.commands.watch import Watch
 from segttt.config.dataset import CaseFiles
 from segttt.config.report import CaseScore, Summary
 from segttt.engine.predict import SlidingWindow
-from segttt.errors import DataError
+from segttt.errors import CASE_ERRORS
 from segttt.io.check import case_of
 from segttt.io.files import make_folder, write_text
 from segttt.io.volumes import segmentation_name, to_segmentation, write_segmentation
@@ -29,8 +30,9 @@ def validate(
     make_folder(folder)
     for files in watch.track(cases, "validate", len(cases)):
         try:
-            volume, classes = segment_case(predictor, case_of(files), label=True)
-        except DataError as error:
+            with memory_of(files.id):
+                volume, classes = segment_case(predictor, case_of(files), label=True)
+        except CASE_ERRORS as error:
             failures.append(Failure(files.id, "validate", str(error)))
             continue
         segmentation = to_segmentation(classes, volume, plan.labels)

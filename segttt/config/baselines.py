@@ -1,14 +1,19 @@
 """What the foreign networks are made of; their published sizes are the defaults."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from segttt.config.strict import Strict
 
-Steps = tuple[PositiveInt, ...]
-Four = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
+Width = Annotated[int, Field(ge=1, le=4096)]
+"""Channels, values per token, heads: beyond, a network could only exhaust the memory."""
+Depth = Annotated[int, Field(ge=1, le=64)]
+"""Layers one after the other, and edges of windows."""
+Four = tuple[Width, Width, Width, Width]
 """One number per stage."""
+Depths = tuple[Depth, Depth, Depth, Depth]
+Blocks = Annotated[tuple[Depth, ...], Field(max_length=8)]
 
 
 class SegResNetSpec(Strict):
@@ -20,10 +25,10 @@ class SegResNetSpec(Strict):
 
     kind: Literal["segresnet"] = "segresnet"
     name: str = "segresnet"
-    features: PositiveInt = 32
+    features: Width = 32
     """Channels of the first stage."""
-    encoder_blocks: Steps = (1, 2, 2, 4)
-    decoder_blocks: Steps = (1, 1, 1)
+    encoder_blocks: Blocks = (1, 2, 2, 4)
+    decoder_blocks: Blocks = (1, 1, 1)
 
 
 class UNETRSpec(Strict):
@@ -35,12 +40,12 @@ class UNETRSpec(Strict):
 
     kind: Literal["unetr"] = "unetr"
     name: str = "unetr"
-    features: PositiveInt = 16
+    features: Width = 16
     """Channels of the first decoder stage."""
-    width: PositiveInt = 768
+    width: Width = 768
     """Values per token."""
-    mlp_width: PositiveInt = 3072
-    heads: PositiveInt = 12
+    mlp_width: Width = 3072
+    heads: Width = 12
 
 
 class SwinUNETRSpec(Strict):
@@ -52,9 +57,9 @@ class SwinUNETRSpec(Strict):
 
     kind: Literal["swinunetr"] = "swinunetr"
     name: str = "swinunetr"
-    features: PositiveInt = 48
+    features: Width = 48
     """Values per token of the first stage; a multiple of 12 and of the heads."""
-    depths: Four = (2, 2, 2, 2)
+    depths: Depths = (2, 2, 2, 2)
     heads: Four = (3, 6, 12, 24)
     v2: bool = False
     """A residual convolution block before each stage."""
@@ -69,15 +74,15 @@ class NnFormerSpec(Strict):
 
     kind: Literal["nnformer"] = "nnformer"
     name: str = "nnformer"
-    embedding: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 4, 4)
+    embedding: tuple[Depth, Depth, Depth] = (2, 4, 4)
     """Voxels per token at the first stage."""
-    width: PositiveInt = 192
+    width: Width = 192
     """Values per token of the first stage; doubled at each of the next three."""
-    depths: Four = (2, 2, 2, 2)
+    depths: Depths = (2, 2, 2, 2)
     heads: Four = (6, 12, 24, 48)
-    windows: Four = (4, 4, 8, 4)
+    windows: Depths = (4, 4, 8, 4)
     """Edge of the attention windows of each stage, in tokens."""
-    mlp_ratio: PositiveInt = 4
+    mlp_ratio: Depth = 4
     drop_path: float = Field(default=0.2, ge=0, lt=1)
     """Probability at the deepest block of leaving out its residual branch."""
 
@@ -91,9 +96,9 @@ class UXNet3DSpec(Strict):
 
     kind: Literal["uxnet3d"] = "uxnet3d"
     name: str = "uxnet3d"
-    features: PositiveInt = 48
+    features: Width = 48
     """Channels of the first stage; doubled at each of the next three and at the bottleneck."""
-    depths: Four = (2, 2, 2, 2)
+    depths: Depths = (2, 2, 2, 2)
 
 
 class TransUNetSpec(Strict):
@@ -105,15 +110,15 @@ class TransUNetSpec(Strict):
 
     kind: Literal["transunet"] = "transunet"
     name: str = "transunet"
-    stem: PositiveInt = 64
+    stem: Width = 64
     """Channels of the residual network's first convolution; a multiple of 32."""
-    units: tuple[PositiveInt, PositiveInt, PositiveInt] = (3, 4, 9)
+    units: tuple[Depth, Depth, Depth] = (3, 4, 9)
     """Residual units per stage."""
-    width: PositiveInt = 768
+    width: Width = 768
     """Values per token."""
-    layers: PositiveInt = 12
-    heads: PositiveInt = 12
-    mlp_width: PositiveInt = 3072
+    layers: Depth = 12
+    heads: Width = 12
+    mlp_width: Width = 3072
     decoder: Four = (256, 128, 64, 16)
     """Channels of the decoder stages, deepest first."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -128,12 +133,12 @@ class VMUNetSpec(Strict):
 
     kind: Literal["vm-unet"] = "vm-unet"
     name: str = "vm-unet"
-    features: int = Field(default=96, gt=0, multiple_of=4)
+    features: int = Field(default=96, gt=0, le=4096, multiple_of=4)
     """Channels of the first stage; doubled at each of the next three."""
-    encoder_blocks: Four = (2, 2, 2, 2)
-    decoder_blocks: Four = (2, 2, 2, 1)
+    encoder_blocks: Depths = (2, 2, 2, 2)
+    decoder_blocks: Depths = (2, 2, 2, 1)
     """Deepest first."""
-    states: PositiveInt = 16
+    states: Width = 16
     """States of the scan per channel."""
     drop_path: float = Field(default=0.2, ge=0, lt=1)
 
@@ -149,10 +154,10 @@ class SwinUMambaSpec(Strict):
     name: str = "swin-umamba"
     mamba_decoder: bool = False
     """The D variant: blocks of scans in the decoder, too."""
-    features: int = Field(default=96, gt=0, multiple_of=4)
+    features: int = Field(default=96, gt=0, le=4096, multiple_of=4)
     """Channels of the first encoder stage; doubled at each of the next three."""
-    depths: Four = (2, 2, 9, 2)
-    states: PositiveInt = 16
+    depths: Depths = (2, 2, 9, 2)
+    states: Width = 16
     drop_path: float = Field(default=0.2, ge=0, lt=1)
 
 

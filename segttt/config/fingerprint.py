@@ -1,18 +1,26 @@
 """What planning knows of a dataset."""
 
+from typing import Annotated, ClassVar
+
+from pydantic import Field, PositiveFloat
+
 from segttt.config.strict import Strict
+from segttt.config.text import MAX_BYTES
+
+Edge = Annotated[int, Field(ge=1, le=2**20)]
+Edges = tuple[Edge, Edge, Edge]
 
 
 class CaseFacts(Strict):
     """Geometry of one case in the canonical orientation, axes (z, y, x)."""
 
     id: str
-    shape: tuple[int, int, int]
+    shape: Edges
     """After cropping to non-zero."""
-    full_shape: tuple[int, int, int]
+    full_shape: Edges
     """Before cropping."""
-    spacing_mm: tuple[float, float, float]
-    relative_size: float
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    relative_size: float = Field(ge=0, le=1)
     """Voxels after cropping over voxels before."""
 
 
@@ -30,6 +38,8 @@ class ChannelFacts(Strict):
 
 class Fingerprint(Strict):
     """Geometry and intensities of all usable training cases."""
+
+    largest_bytes: ClassVar[int] = MAX_BYTES
 
     cases: tuple[CaseFacts, ...]
     channels: tuple[ChannelFacts, ...]

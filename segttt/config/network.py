@@ -1,13 +1,19 @@
 """What a network is made of: topology, blocks and mixers, as data."""
 
+from math import prod
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from segttt.config.baselines import Baseline, PluginSpec
+from segttt.config.baselines import Baseline, Depth, PluginSpec, Width
 from segttt.config.strict import Strict
 
-Steps = tuple[PositiveInt, ...]
+LARGEST_PATCH = 2**26  # voxels, 400 x 400 x 400; a window of it fills 256 MiB per channel
+Steps = Annotated[tuple[PositiveInt, ...], Field(max_length=12)]
+"""One number per axis or per stage."""
+Small = Annotated[tuple[Depth, ...], Field(max_length=3)]
+"""A stride or a kernel."""
+Blocks = Annotated[tuple[Depth, ...], Field(max_length=12)]
 
 MetaBlock = Literal["cnn", "mamba", "hybrid_out", "hybrid_in"]
 """Blocks of MM-UNet: convolutions, mixers alone, a mixer behind the residual or inside it."""
@@ -21,15 +27,17 @@ class Topology(Strict):
 
     patch: Steps
     """Edge lengths of the input window, in voxels."""
-    strides: tuple[Steps, ...]
+    strides: Annotated[tuple[Small, ...], Field(max_length=12)]
     """Down-sampling of each stage; the first stage keeps the resolution."""
-    kernels: tuple[Steps, ...]
+    kernels: Annotated[tuple[Small, ...], Field(max_length=12)]
     """Convolution kernel of each stage."""
     features: Steps
     """Channels of each stage."""
 
     @model_validator(mode="after")
     def _agree(self) -> "Topology":
+        if self.rank not in (2, 3):
+            raise ValueError("a patch has two or three axes")
         if not len(self.strides) == len(self.kernels) == len(self.features) >= 2:
             raise ValueError("strides, kernels and features need one entry per stage, at least two")
         if any(len(step) != self.rank for step in (*self.strides, *self.kernels)):
@@ -38,6 +46,8 @@ class Topology(Strict):
             raise ValueError("the first stage keeps the resolution, its strides must be 1")
         if any(edge > 4096 for edge in self.patch) or max(self.features) > 4096:
             raise ValueError("patch edges and features are limited to 4096")
+        if prod(self.patch) > LARGEST_PATCH:
+            raise ValueError(f"a patch is limited to {LARGEST_PATCH} voxels")
         if any(size % total for size, total in zip(self.patch, self.total_stride, strict=True)):
             raise ValueError(f"each patch edge must be a multiple of {list(self.total_stride)}")
         return self
@@ -90,9 +100,9 @@ class UNetSpec(Strict):
     """Block of the decoder stages."""
     cnn_residual: Literal["encoder", "all", "none"] = "encoder"
     """Where `cnn` blocks have a residual connection; hybrid blocks always have one."""
-    encoder_blocks: Literal["reduced", "one", "two", "resenc"] | tuple[PositiveInt, ...] = "reduced"
+    encoder_blocks: Literal["reduced", "one", "two", "resenc"] | Blocks = "reduced"
     """Blocks per encoder stage: a rule by name, or the numbers themselves."""
-    decoder_blocks: Literal["reduced", "one", "two"] | tuple[PositiveInt, ...] = "reduced"
+    decoder_blocks: Literal["reduced", "one", "two"] | Blocks = "reduced"
     """Blocks per decoder stage, deepest first: a rule by name, or the numbers themselves."""
     upsampling: Literal["nearest", "transposed"] = "nearest"
     """Nearest neighbour and a 1x1 convolution, or a transposed convolution."""
@@ -117,7 +127,7 @@ class UNetSpec(Strict):
     """Add the input of the mixer to its output."""
     channel_tokens: bool = False
     """Where a patch has no more voxels than channels, let the channels be the tokens."""
-    heads: PositiveInt = 16
+    heads: Width = 16
     """Heads of a TTT mixer."""
     mini_batch: int = Field(default=64, ge=1, le=1024)
     """Tokens per inner gradient step of a TTT mixer."""
@@ -129,11 +139,11 @@ class UNetSpec(Strict):
     """Depthwise causal convolutions on queries and keys, as in the paper's figure."""
     gate: Literal["none", "silu", "gelu"] = "none"
     """Gate on the output of a TTT mixer; a Mamba mixer always has its own."""
-    states: PositiveInt = 16
+    states: Width = 16
     """States per channel of a Mamba mixer."""
-    expand: PositiveInt = 2
+    expand: Depth = 2
     """Inner channels per channel of a Mamba mixer."""
-    conv_width: PositiveInt = 4
+    conv_width: Depth = 4
     """Tokens that the causal convolution of a Mamba mixer sees."""
 
 

@@ -3,10 +3,10 @@
 import re
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from segttt.config.strict import Strict, first_fault
+from segttt.config.text import parse_yaml
 from segttt.errors import UsageError
 
 Record = TypeVar("Record", bound=Strict)
@@ -47,8 +47,8 @@ def parse(assignments: list[str]) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except ValueError:
         return text
     if isinstance(value, str) and EXPONENT.fullmatch(value):
         return float(value)

@@ -1,14 +1,17 @@
 """The plan: everything that decides a result, in one file that travels with the weights."""
 
 import hashlib
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
+from segttt.config.dataset import LabelValue
 from segttt.config.network import NetworkSpec, Topology, UNetSpec
 from segttt.config.recipe import Augmentation, Recipe
 from segttt.config.strict import Strict
 
+Spacing = Annotated[float, Field(ge=1e-6, le=1e5)]
+"""Of voxels in mm; beyond, every scan would be resampled to one voxel, or to too many."""
 Scheme = Literal["ct", "zscore", "rescale_to_0_1", "rgb_to_0_1", "none"]
 
 
@@ -52,25 +55,27 @@ class Evaluation(Strict):
 class Plan(Strict):
     """Everything between the files and the score. Spatial axes are (z, y, x) after `axes`."""
 
+    largest_bytes: ClassVar[int] = 2**20  # it has some 10 KiB
+
     version: Literal[1] = 1
     name: str
     """Of the preset, or of the dataset."""
     preset: str | None = None
     planner: Literal["v2.1", "v2.8"] = "v2.1"
     channels: tuple[str, ...] = Field(min_length=1)
-    labels: dict[int, str] = Field(min_length=1)
+    labels: dict[LabelValue, str] = Field(min_length=1)
     """Value in the files -> name; class i of the network is the i-th entry, background is 0."""
     instances: bool = False
     axes: tuple[int, int, int] = (0, 1, 2)
     """Order in which the canonical axes are taken; the coarsest comes first."""
-    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    spacing_mm: tuple[Spacing, Spacing, Spacing]
     """Grid of training and prediction, in the order of `axes`; 1 for pictures."""
     resample_z: bool = True
     """False for slice-wise (2D) networks: the first axis keeps its spacing."""
     normalisation: tuple[Normalisation, ...]
     topology: Topology
     network: NetworkSpec = UNetSpec()
-    batch: PositiveInt
+    batch: int = Field(ge=1, le=4096)
     batch_dice: bool
     """Dice over the batch rather than over each sample."""
     augment: Augmentation = Augmentation()
@@ -84,6 +89,10 @@ class Plan(Strict):
             raise ValueError("normalisation needs one entry per channel")
         if sorted(self.axes) != [0, 1, 2]:
             raise ValueError("axes must order 0, 1 and 2")
+        if 0 in self.labels:
+            raise ValueError("0 is the background and cannot be a label")
+        if not all(0 <= axis < self.topology.rank for axis in self.mirror_axes):
+            raise ValueError("augment.mirror_axes must be axes of the patch, counted from 0")
         return self
 
     @property

@@ -4,13 +4,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from segttt.config.dataset import LabelValue
 from segttt.config.network import Topology, UNetSpec
 from segttt.config.plan import Evaluation, Inference, Scheme
 from segttt.config.recipe import Augmentation, Recipe
 from segttt.config.strict import Strict, first_fault
+from segttt.config.text import MAX_YAML_BYTES, parse_yaml, read_bounded
 from segttt.errors import UsageError
 
 
@@ -20,7 +21,7 @@ class PresetData(Strict):
     source: str = ""
     file_ending: str = ".nii.gz"
     channels: tuple[str, ...]
-    labels: dict[int, str]
+    labels: dict[LabelValue, str]
     instances: bool = False
     """Label files number the objects; the classes are interior and boundary."""
     split: str = ""
@@ -108,9 +109,9 @@ def load(name: str) -> Preset:
     if not path.is_file():
         raise UsageError(f"There is no preset '{name}'. Known presets: {', '.join(names())}.")
     try:
-        return Preset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = parse_yaml(read_bounded(path, MAX_YAML_BYTES).decode())
+        return Preset.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{path}: {first_fault(error)}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        fault = " ".join(str(error).split())
-        raise UsageError(f"{path}: is not readable as YAML ({fault}).") from error
+        raise UsageError(f"{path}: {first_fault(error)}. Correct it.") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: is not readable as YAML ({error}). Correct it.") from error

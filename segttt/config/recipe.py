@@ -1,12 +1,13 @@
 """How a network is trained: optimiser, schedule, loss, augmentation."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from segttt.config.strict import Strict
 
 Probability = float
+Count = Annotated[int, Field(gt=0, le=10**9)]
 
 
 class Recipe(Strict):
@@ -26,16 +27,16 @@ class Recipe(Strict):
     poly_exponent: PositiveFloat = 0.9
     lr_end: NonNegativeFloat = 0.0
     """Smallest learning rate of the cosine."""
-    cosine_turns: PositiveInt = 1
+    cosine_turns: Count = 1
     """Half waves of the cosine: 1 falls once, 3 falls, rises and falls again."""
     schedule_per: Literal["epoch", "iteration"] = "epoch"
     """When the learning rate changes."""
     warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training over which the learning rate rises linearly."""
-    epochs: PositiveInt = 1000
-    iterations: PositiveInt = 250
+    epochs: Count = 1000
+    iterations: Count = 250
     """Training steps per epoch."""
-    val_iterations: int = Field(default=50, ge=0)
+    val_iterations: int = Field(default=50, ge=0, le=10**9)
     """Validation batches per epoch for the pseudo-Dice."""
     deep_supervision: Literal["halving", "three_largest", "none"] | tuple[NonNegativeFloat, ...] = (
         "halving"

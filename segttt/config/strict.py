@@ -1,14 +1,17 @@
 """The base of all configuration: frozen, and unknown keys are refused."""
 
 import hashlib
+import reprlib
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from segttt.config.text import parse_json, read_bounded
 from segttt.errors import UsageError
 
-MAX_BYTES = 256 * 2**20  # a plan or a dataset of 100,000 cases stays far below
+SHOWN = reprlib.Repr()  # a fault is told in a line, however large what was found is
+SHOWN.maxstring = SHOWN.maxother = LONGEST = 80
 
 Record = TypeVar("Record", bound="Strict")
 
@@ -19,22 +22,29 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+    largest_bytes: ClassVar[int] = 16 * 2**20
+    """Of the JSON file."""
 
     @classmethod
     def load(cls: type[Record], path: Path) -> Record:
         """Read and validate a JSON file; a `UsageError` names the file and the first fault."""
+        content = read_bounded(path, cls.largest_bytes)
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise UsageError(
-                    f"{path}: is larger than {MAX_BYTES >> 20} MiB. Is it the right file?"
-                )
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
+            return cls.parse(content)
+        except ValueError as error:
+            raise UsageError(f"{path}: {error}. Correct it or make it anew.") from error
+
+    @classmethod
+    def parse(cls: type[Record], content: bytes) -> Record:
+        """Validate JSON; a `ValueError` tells the first fault."""
+        if len(content) > cls.largest_bytes:
+            raise ValueError(f"it is larger than {cls.largest_bytes >> 20} MiB")
+        try:
+            record = cls.model_validate_json(content)
         except ValidationError as error:
-            raise UsageError(
-                f"{path}: {first_fault(error)}. Correct it or make it anew."
-            ) from error
+            raise ValueError(first_fault(error)) from None
+        parse_json(content)  # of two equal keys the line above takes the last
+        return record
 
     def dump(self) -> str:
         """The JSON text that `load` reads back."""
@@ -48,6 +58,14 @@ class Strict(BaseModel):
 def first_fault(error: ValidationError) -> str:
     """The first fault of a validation in one readable clause."""
     fault = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in fault["loc"]) or "the file"
-    found = repr(fault.get("input"))
-    return f"{where}: {fault['msg']} (found {found[:80]})"
+    where = ".".join(_line(str(part)) for part in fault["loc"]) or "the file"
+    try:
+        found = SHOWN.repr(fault.get("input"))
+    except ValueError:  # a number of thousands of digits is not spelt out
+        found = "a huge number"
+    return f"{where}: {_line(fault['msg'], 4 * LONGEST)} (found {found[:LONGEST]})"
+
+
+def _line(text: str, longest: int = LONGEST) -> str:
+    """The text as a part of one line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:longest])

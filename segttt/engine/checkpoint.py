@@ -29,8 +29,7 @@ def save_state(folder: Path, learner: Learner, record: Record) -> None:
     about = {"steps": learner.steps, "scaler": learner.scaler.state_dict(), **record}
     path = folder / f"{record['epoch']:06d}.safetensors"
     save_tensors(path, tensors, {"state": json.dumps(about)})
-    for old in sorted(folder.glob("*.safetensors"))[:-GENERATIONS]:
-        old.unlink()
+    _remove_before(path)
 
 
 def load_state(folder: Path, learner: Learner) -> tuple[Record, list[str]] | None:
@@ -47,8 +46,16 @@ def load_state(folder: Path, learner: Learner) -> tuple[Record, list[str]] | Non
             continue
         record = json.loads(metadata["state"])
         _restore(learner, tensors, record)
+        _remove_before(path)  # which a kill just after the writing has prevented
         return record, notices
     return None
+
+
+def _remove_before(path: Path) -> None:
+    """Remove the generations before this one that are not needed to fall back on."""
+    older = [one for one in sorted(path.parent.glob("*.safetensors")) if one.name < path.name]
+    for one in older[: 1 - GENERATIONS]:
+        one.unlink()
 
 
 def _restore(learner: Learner, tensors: dict[str, Tensor], record: Record) -> None:

@@ -16,13 +16,14 @@ WARNING = "warning: "
 def case_of(files: CaseFiles) -> Case:
     """The case whose files a dataset names."""
     label = None if files.label is None else Path(files.label)
-    return Case(files.id, tuple(Path(image) for image in files.images), label)
+    masks = tuple((value, Path(one)) for value, names in files.masks.items() for one in names)
+    return Case(files.id, tuple(Path(image) for image in files.images), label, masks)
 
 
 def check_case(files: CaseFiles, dataset: Dataset) -> list[str]:
     """Read the case fully and name its problems, each with a remedy; empty where all is well."""
     try:
-        volume = read_volume(case_of(files), len(dataset.channels))
+        volume = read_volume(case_of(files), len(dataset.channels), names=dataset.labels)
     except DataError as error:
         return [str(error)]
     problems = undeclared_labels(volume, dataset)
@@ -32,7 +33,8 @@ def check_case(files: CaseFiles, dataset: Dataset) -> list[str]:
         if channel.min() == channel.max():
             problems.append(f"{WARNING}{path}: channel {name} is {channel.flat[0]:g} everywhere.")
     if volume.label is not None and not volume.label.any():
-        problems.append(f"{WARNING}{files.label}: holds background only. Is that meant?")
+        where = files.label or files.id
+        problems.append(f"{WARNING}{where}: holds background only. Is that meant?")
     return problems
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import SimpleITK as sitk
 from jaxtyping import Float32, Int, Shaped
 
-from segttt.errors import GeometryError, ImageError, LabelError, ResourceError
+from segttt.errors import GeometryError, ImageError, LabelError, ran_out_of_memory
 from segttt.geometry.grid import Grid
 from segttt.io.checksums import check_compressed
-from segttt.io.files import replace_atomically
+from segttt.io.files import replace_atomically, unwritable
 from segttt.io.names import ending
 from segttt.io.nifti import LARGEST_RATIO, read_nifti
 from segttt.io.orient import check_grid
@@ -69,17 +69,19 @@ def write_image(path: Path, array: Shaped[np.ndarray, "z y x"], grid: Grid) -> N
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(np.asarray(grid.direction)[::-1].T.ravel().tolist())
-    with replace_atomically(path) as temporary:
+    with replace_atomically(path, array.nbytes) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=ending(path) != ".nii")
             written, place = _read(temporary)
         except (RuntimeError, ImageError) as error:
-            raise ResourceError(
-                f"{path}: cannot be written ({_last_line(error)}). Is the disk full?"
-            ) from error
+            if ran_out_of_memory(error):
+                raise
+            unread = isinstance(error, ImageError)
+            reason = "it cannot be read back" if unread else _last_line(error)
+            raise unwritable(path, reason, array.nbytes) from error
         same = written.shape[1:] == array.shape and np.array_equal(written[0], array)
         if not same or grid.difference(place):
-            raise ResourceError(f"{path}: differs after writing. Is the disk full or damaged?")
+            raise unwritable(path, "it differs after writing", array.nbytes)
 
 
 def _read(path: Path) -> tuple[np.ndarray, Grid]:
@@ -98,6 +100,8 @@ def _read_itk(path: Path) -> tuple[np.ndarray, Grid]:
         _check_storage(reader, path)
         image = reader.Execute()
     except RuntimeError as error:
+        if ran_out_of_memory(error):
+            raise
         if "orthonormal" in str(error) or "direction" in str(error).lower():
             raise GeometryError(
                 f"{path}: its axes are not at right angles. Resample it."

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from segttt.config.text import parse_json
 from segttt.io.files import make_folder, unwritable
 
 
@@ -38,14 +39,16 @@ class Journal:
 
     def _read(self) -> dict[str, Any]:
         """The pieces on disk; a last line that was cut by a kill is cut away."""
+        if self.path.is_symlink():  # which may lead out of the folder; files are not written there
+            self.finish()
         if not self.path.is_file():
             return {}
         whole, cut = "", ""
         try:
             whole, _, cut = self.path.read_text(encoding="utf-8").rpartition("\n")
-            rules, *pieces = (json.loads(line) for line in whole.split("\n"))
+            rules, *pieces = (parse_json(line) for line in whole.split("\n"))
             done = {str(name): content for name, content in pieces}
-        except ValueError:
+        except (ValueError, TypeError):
             rules, done = None, {}
         if rules != self.rules:
             self.finish()

@@ -9,9 +9,9 @@ import imageio.v3 as imageio
 import numpy as np
 from jaxtyping import Float32, Int, Shaped
 
-from segttt.errors import ImageError, LabelError, ResourceError
+from segttt.errors import ImageError, LabelError
 from segttt.geometry.grid import Grid
-from segttt.io.files import replace_atomically
+from segttt.io.files import replace_atomically, unwritable
 from segttt.io.images import as_labels
 from segttt.io.names import ending
 
@@ -72,15 +72,15 @@ def write_map_picture(path: Path, values: Float32[np.ndarray, "1 h w"]) -> None:
 
 
 def _write(path: Path, pixels: np.ndarray, read: Callable[[Path], np.ndarray]) -> None:
-    with replace_atomically(path) as temporary:
+    with replace_atomically(path, pixels.nbytes) as temporary:
         plugin = "pillow" if ending(path) == ".png" else "tifffile"
         imageio.imwrite(temporary, pixels, plugin=plugin)
         try:
             same = np.array_equal(read(temporary), pixels)
         except ImageError as error:
-            raise ResourceError(f"{path}: cannot be written. Is the disk full?") from error
+            raise unwritable(path, "it cannot be read back", pixels.nbytes) from error
         if not same:
-            raise ResourceError(f"{path}: differs after writing. Is the disk full or damaged?")
+            raise unwritable(path, "it differs after writing", pixels.nbytes)
 
 
 def _pixels(path: Path, *, indices: bool = False) -> np.ndarray:

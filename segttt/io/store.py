@@ -128,7 +128,8 @@ class StoredCase:
 def write_case(folder: Path, prepared: PreparedCase, patch: tuple[int, ...], classes: int) -> None:
     """Write folder/<id> whole or not at all; `patch` suits the chunks to the windows to come."""
     make_folder(folder)
-    with replace_folder(folder / prepared.id) as place:
+    size = prepared.image.nbytes + (0 if prepared.label is None else prepared.label.nbytes)
+    with replace_folder(folder / prepared.id, size) as place:
         _write(place / IMAGE, prepared.image, patch)
         counts: dict[int, int] = {}
         voxels = np.zeros((0, 3), dtype=np.int32)
@@ -207,19 +208,22 @@ def _write(path: Path, array: np.ndarray, patch: tuple[int, ...]) -> None:
     chunk = tuple(min(size, edge, CHUNK) for size, edge in zip(shape, patch, strict=True))
     block = tuple(-(-edge // -(-edge // BLOCK)) for edge in chunk)  # even parts of at most BLOCK
     voxels: Any = np.ascontiguousarray(array)
-    blosc2.asarray(
-        voxels,
-        urlpath=str(path),
-        mode="w",
-        chunks=lead + chunk,
-        blocks=lead + block,
-        cparams={**COMPRESSION, "typesize": array.itemsize},
-    )
+    try:
+        blosc2.asarray(
+            voxels,
+            urlpath=str(path),
+            mode="w",
+            chunks=lead + chunk,
+            blocks=lead + block,
+            cparams={**COMPRESSION, "typesize": array.itemsize},
+        )
+    except RuntimeError as error:  # which is all that it says of a full disk
+        raise OSError(f"{path.name}: {error}") from error
 
 
 @lru_cache(maxsize=files_kept_open())
 def _opened(path: Path, digest: str, thread: int) -> Any:
-    """A mapped array, which holds no file descriptor; opening it costs as much as a small read.
+    """A mapped array, whose file stays open; opening it costs as much as a small read.
 
     `digest` keeps a case that was written anew apart from the old one; no two threads share one.
     """

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from segttt.config.dataset import Dataset
 from segttt.config.fingerprint import Fingerprint
 from segttt.config.plan import Plan
 from segttt.errors import UsageError
-from segttt.io.files import make_folder, sweep, unwritable, write_text
+from segttt.io.files import make_folder, sweep, unwritable, write_text, write_together
 
 LOCK = ".lock"
 
@@ -58,10 +58,22 @@ class Workspace:
         """The plan of this workspace."""
         return Plan.load(self._existing("plan.json"))
 
-    def save_fingerprint(self, dataset: Dataset, fingerprint: Fingerprint) -> None:
-        """Keep the dataset and its fingerprint; the dataset is written last, as the commit."""
-        write_text(self.folder / "fingerprint.json", fingerprint.dump())
-        write_text(self.folder / "dataset.json", dataset.dump())
+    def save(
+        self,
+        dataset: Dataset,
+        fingerprint: Fingerprint,
+        plan: Plan,
+        failures: Sequence[dict[str, str]],
+    ) -> None:
+        """Keep a plan, what it rests on and, for check.json, the cases that it does without."""
+        write_together(
+            {
+                self.folder / "fingerprint.json": fingerprint.dump(),
+                self.folder / "dataset.json": dataset.dump(),
+                self.checks_file: _json(failures),
+                self.plan_file: plan.dump(),
+            }
+        )
 
     def _existing(self, name: str) -> Path:
         path = self.folder / name
@@ -74,31 +86,46 @@ class Workspace:
 
 @contextmanager
 def locked(
-    folder: Path, doing: str, *, wait: Callable[[str], None] | None = None
+    folder: Path,
+    doing: str,
+    *,
+    rooms: Sequence[str] = (),
+    wait: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
     """Hold a folder against other processes, and clear away what a killed one left unfinished.
 
-    Without `wait` a second process gets a `UsageError`; with it, it is told and waits its turn.
+    `rooms` are patterns of folders below, which belong to it. Without `wait` a second process gets
+    a `UsageError`; with it, it is told and waits its turn.
     """
-    make_folder(folder)
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        _acquire(folder, lock, timeout=0)
     except Timeout:
         if wait is None:
             raise UsageError(
                 f"{folder}: another segttt {doing} here. Wait until it ends, or use another folder."
             ) from None
         wait(f"Another segttt {doing} in {folder}; waiting for it to end.")
-        lock.acquire()
+        _acquire(folder, lock, timeout=-1)
     except OSError as error:
         raise unwritable(folder / LOCK, error) from error
     try:
-        sweep(folder)
+        for place in (folder, *(one for room in rooms for one in folder.glob(room))):
+            sweep(place)
         yield
     finally:
+        _remove_if_unused(folder)  # before another process may hold the lock
         lock.release()
-        _remove_if_unused(folder)
+
+
+def _acquire(folder: Path, lock: FileLock, timeout: int) -> None:
+    while True:
+        make_folder(folder)
+        with suppress(
+            FileNotFoundError
+        ):  # who had it before came to nothing and removed the folder
+            lock.acquire(timeout=timeout)
+            return
 
 
 def _remove_if_unused(folder: Path) -> None:
@@ -111,4 +138,8 @@ def _remove_if_unused(folder: Path) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically; NaN is refused, since it is not JSON."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_text(path, _json(content))
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"

@@ -38,7 +38,7 @@ class Mamba(nn.Module):
         self.select = nn.Parameter(torch.empty(own, self.rank + 2 * spec.states, inner))
         self.step = nn.Parameter(torch.empty(own, inner, self.rank))
         self.step_bias = nn.Parameter(step_bias((own, inner)))
-        self.A_log = nn.Parameter(state_matrix_log(inner, spec.states).repeat(own, 1, 1))
+        self.A_log = nn.Parameter(state_matrix_log((own, inner, spec.states)))
         self.D = nn.Parameter(torch.ones(own, inner))
         for weight in (self.select, self.step):  # PyTorch's default for linear maps, and Mamba's
             nn.init.uniform_(weight, -(weight.shape[-1] ** -0.5), weight.shape[-1] ** -0.5)

@@ -1,4 +1,8 @@
-"""How the parameters of a selective state-space layer start. Source: arXiv 2312.00752, 3.6."""
+"""How the parameters of a selective state-space layer start. Source: arXiv 2312.00752, 3.6.
+
+Numbers are made on the CPU: arithmetic on the meta device, where networks are only counted, imports
+the compiler, which takes two seconds and 150 MB.
+"""
 
 import math
 
@@ -15,10 +19,11 @@ def step_bias(shape: tuple[int, ...]) -> Float[Tensor, "*shape"]:
     The published floor of 0.0001 lies below that interval, so it changes nothing.
     """
     shortest, longest = math.log(SHORTEST_STEP), math.log(LONGEST_STEP)
-    step = torch.exp(shortest + (longest - shortest) * torch.rand(shape))
-    return step + torch.log(-torch.expm1(-step))
+    step = torch.exp(shortest + (longest - shortest) * torch.rand(shape, device="cpu"))
+    return (step + torch.log(-torch.expm1(-step))).to(torch.get_default_device())
 
 
-def state_matrix_log(channels: int, states: int) -> Float[Tensor, "channels states"]:
-    """log(1), ..., log(states) for every channel: the matrix A is minus its exponential."""
-    return torch.arange(1.0, states + 1).log().repeat(channels, 1)
+def state_matrix_log(shape: tuple[int, ...]) -> Float[Tensor, "*shape"]:
+    """log(1), ..., log(states) along the last axis: the matrix A is minus its exponential."""
+    row = torch.arange(1.0, shape[-1] + 1, device="cpu").log()
+    return row.to(torch.get_default_device()).expand(shape).contiguous()

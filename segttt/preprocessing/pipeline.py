@@ -18,6 +18,7 @@ from segttt.preprocessing.normalise import normalise
 from segttt.shapes import Shape3
 
 OUTSIDE = -1
+LARGEST_VOXELS = 1 << 32  # 16 GiB per channel; a wrong spacing or a hostile plan asks for more
 RESTORE_BYTES = 32 * 2**20  # a third faster than 256 MiB, which leaves the caches
 
 
@@ -148,6 +149,11 @@ def _preparation(volume: Volume, plan: Plan, start: Shape3, stop: Shape3) -> Pre
         max(1, round(old / new * (high - low)))
         for low, high, old, new in zip(start, stop, spacing, new_spacing, strict=True)
     )
+    if z * y * x > LARGEST_VOXELS:
+        raise ImageError(
+            f"{volume.case.id}: at the plan's spacing of {_words(new_spacing)} mm it would have "
+            f"{z} x {y} x {x} voxels. Is the spacing of the scan, {_words(spacing)} mm, right?"
+        )
     return Preparation(
         axes=plan.axes,
         shape=(full[a], full[b], full[c]),
@@ -157,3 +163,7 @@ def _preparation(volume: Volume, plan: Plan, start: Shape3, stop: Shape3) -> Pre
         new_shape=(z, y, x),
         new_spacing_mm=new_spacing,
     )
+
+
+def _words(triple: tuple[float, float, float]) -> str:
+    return " x ".join(f"{value:g}" for value in triple)

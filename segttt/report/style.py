@@ -33,6 +33,7 @@ def plain(**changes: Any) -> Iterator[None]:
         "svg.hashsalt": "segttt",
         "font.family": "DejaVu Sans",
         "font.size": 9,
+        "text.parse_math": False,  # a dollar in a name is a dollar
         "text.color": INK,
         "axes.edgecolor": GRID,
         "axes.labelcolor": INK,

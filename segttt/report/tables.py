@@ -32,6 +32,7 @@ LESION_COLUMNS = {
     "lesion_f1": "f1",
 }
 """Columns of cases.csv where lesions were counted -> fields of `LesionScore`."""
+FORMULA = ("=", "+", "-", "@", "'")
 DASH = "–"
 LONGEST_ID = 20
 
@@ -164,7 +165,8 @@ def cases_csv(cases: Sequence[CaseScore], names: Mapping[int, str]) -> str:
             fields = score.model_dump(exclude={"lesions"})
             if score.lesions:
                 fields |= {name: getattr(score.lesions, of) for name, of in LESION_COLUMNS.items()}
-            writer.writerow({"case": case.id, "name": names[score.label], **fields})
+            told = {"case": _as_text(case.id), "name": _as_text(names[score.label])}
+            writer.writerow({**told, **fields})
     return text.getvalue()
 
 
@@ -176,7 +178,7 @@ def cells_csv(cases: Sequence[CaseScore]) -> str:
     for case in cases:
         for cells in (case.cells, *case.more_cells):
             if cells is not None:
-                writer.writerow({"case": case.id, **cells.model_dump()})
+                writer.writerow({"case": _as_text(case.id), **cells.model_dump()})
     return text.getvalue()
 
 
@@ -201,9 +203,14 @@ def _rows(text: str, kind: type[Strict]) -> Iterator[tuple[str, dict[str, str | 
     try:
         for row in csv.DictReader(StringIO(text)):
             known = {name: row[name] or None for name in kind.model_fields if name in row}
-            yield row.get("case") or "", known
+            yield (row.get("case") or "").removeprefix("'"), known
     except csv.Error as error:
         raise ValueError(str(error)) from error
+
+
+def _as_text(name: str) -> str:
+    """The name as a field that no spreadsheet takes for a formula; `_rows` reads it back."""
+    return f"'{name}" if name.startswith(FORMULA) else name
 
 
 def cell_table(cells: CellSummary) -> Table:

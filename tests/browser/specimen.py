@@ -75,9 +75,8 @@ def write_run(folder: Path, n: int = 8, *, rank: int = 3) -> Path:
     dataset = Dataset(
         name=HOSTILE, layout="plain", channels=the_plan.channels, labels=NAMES, cases=tuple(files)
     )
-    Workspace(folder).save_fingerprint(dataset, fingerprint(dataset, rank))
-    for path in (folder / "plan.json", training / "plan.json"):
-        path.write_text(the_plan.dump())
+    Workspace(folder).save(dataset, fingerprint(dataset, rank), the_plan, [])
+    (training / "plan.json").write_text(the_plan.dump())
     (training / "val" / "summary.json").write_text(summarise(scores, NAMES).dump())
     (training / "val" / "cases.csv").write_text(cases_csv(scores, NAMES))
     write_training(training)

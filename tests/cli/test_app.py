@@ -25,7 +25,11 @@ COMMANDS = [
     "demo",
     "doctor",
 ]
-GROUPS = {"presets": ["list", "show"], "networks": ["list", "show"], "data": ["check"]}
+GROUPS = {
+    "presets": ["list", "show"],
+    "networks": ["list", "show"],
+    "data": ["check", "init", "split"],
+}
 
 
 def test_help_answers_without_torch():
@@ -67,17 +71,19 @@ def test_the_list_of_options_is_frozen():
     ]
     assert found == {
         "plan": sorted(
-            [*shared, "--network", "--planner", "--recipe", "--dims", "--measure", "--show"]
+            [*shared, "--network", "--planner", "--recipe", "--dims", "--measure", "--show",
+             "--splits"]
         ),
         "preprocess": sorted([*shared, "--data"]),
         "train": sorted(
             [*shared, "--data", "--network", "--planner", "--recipe", "--dims", "--fold",
              "--folds", "--epochs", "--iters", "--time-limit", "--seed", "--deterministic",
-             "--resume", "--name", "--validate", "--device", "--threads"]
+             "--resume", "--name", "--validate", "--device", "--threads", "--splits"]
         ),
         "predict": sorted(
             ["--model", "--out", "--folds", "--mirror", "--overlap", "--skip-done", "--set",
-             "--series", "--format", "--seg-type", "--max-ram", "--entropy", "--probabilities",
+             "--series", "--resample-nonuniform", "--correct-tilt", "--format", "--seg-type",
+             "--max-ram", "--entropy", "--probabilities",
              "--device", "--dry-run", "--json"]
         ),
         "evaluate": [
@@ -101,6 +107,11 @@ def test_the_list_of_options_is_frozen():
         "networks list": ["--json", "--preset"],
         "networks show": ["--json", "--preset"],
         "data check": ["--instances", "--json", "--preset", "--workers"],
+        "data init": ["--dry-run", "--force", "--instances", "--json", "--out", "--patient"],
+        "data split": [
+            "--by-patient", "--dry-run", "--folds", "--force", "--instances", "--json", "--out",
+            "--patient", "--seed", "--stratified", "--workers",
+        ],
     }  # fmt: skip
 
 

@@ -3,7 +3,6 @@ import json
 import pytest
 from pydantic import PositiveInt
 
-from segttt.config import strict
 from segttt.config.strict import Strict
 from segttt.errors import UsageError
 
@@ -52,7 +51,7 @@ def test_faults_name_the_file_and_the_field(text, fault, tmp_path):
 def test_missing_and_huge_files_are_refused(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"gone\.json: cannot be read \(No such file"):
         Toy.load(tmp_path / "gone.json")
-    monkeypatch.setattr(strict, "MAX_BYTES", 4)
+    monkeypatch.setattr(Toy, "largest_bytes", 4)
     (tmp_path / "big.json").write_text(json.dumps({"count": 1}))
     with pytest.raises(UsageError, match="is larger than"):
         Toy.load(tmp_path / "big.json")

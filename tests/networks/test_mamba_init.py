@@ -20,4 +20,4 @@ def test_steps_are_spread_evenly_in_their_logarithm():
 
 
 def test_every_channel_has_the_states_one_to_n():
-    torch.testing.assert_close(state_matrix_log(3, 4).exp(), torch.tensor([[1.0, 2, 3, 4]] * 3))
+    torch.testing.assert_close(state_matrix_log((3, 4)).exp(), torch.tensor([[1.0, 2, 3, 4]] * 3))

@@ -1,5 +1,6 @@
 import pytest
 
+from segttt.config.dataset import Fold
 from segttt.errors import DataError
 from segttt.planning.folds import kfold
 
@@ -45,12 +46,16 @@ def test_a_single_case_cannot_be_split(count):
         kfold(ids(count))
 
 
+def fold(train, val):
+    return Fold(train=tuple(train.split()), val=tuple(val.split()))
+
+
 def test_given_folds_are_taken_as_they_are():
-    folds = kfold(ids(4), given=(("02", "00"), ("03", "gone")))
-    assert folds == ((("01", "03"), ("00", "02")), (("00", "01", "02"), ("03",)))
+    folds = kfold(ids(4), given=(fold("03 01", "02 00"), fold("00 01", "03 gone")))
+    assert folds == ((("01", "03"), ("00", "02")), (("00", "01"), ("03",)))  # 02 is in neither
 
 
-@pytest.mark.parametrize("given", [(("gone",),), (("00", "01"),)])
+@pytest.mark.parametrize("given", [fold("00 01", "gone"), fold("gone", "00 01"), fold("", "00")])
 def test_a_given_fold_must_leave_both_sides(given):
     with pytest.raises(DataError, match="Fold 0 leaves"):
-        kfold(ids(2), given=given)
+        kfold(ids(2), given=(given,))

@@ -1,1 +1,1 @@
-"""DICOM: folders sorted into series, series read as volumes, segmentations written."""
+"""DICOM: folders sorted into series, series read as volumes, segmentations read and written."""

@@ -61,7 +61,8 @@ def _files(place: Path, found: Walk) -> Iterator[Path]:
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
+            # not `resolve`, which stumbles over a link to itself
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
                 found.links += 1
             elif path.is_file():
                 yield path

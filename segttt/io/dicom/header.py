@@ -55,6 +55,7 @@ WANTED = [
     tag_for_keyword(keyword) or 0
     for keyword in (
         "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
+        "FrameOfReferenceUID",
         "SeriesNumber", "SeriesDescription", "Rows", "Columns", "NumberOfFrames",
         "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope",
         "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
@@ -89,9 +90,11 @@ class Header:
     """Key of `VOLUMES`; empty for objects that hold no volume."""
     called: str
     """The kind of object in words."""
+    sop_class: str
     instance: str
     study: str
     series: str
+    frame_of_reference: str
     modality: str
     number: int | None
     description: str
@@ -124,11 +127,12 @@ def read_header(path: Path) -> Header:
 
 
 def _header(path: Path, dataset: Any, *, has_pixels: bool) -> Header:
-    kind = _text(dataset, "SOPClassUID") or _text(dataset.file_meta, "MediaStorageSOPClassUID")
+    sop_class = text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID")
+    kind = sop_class
     ended = "SOPClassUID" not in dataset and not has_pixels
     if ended and kind != MediaStorageDirectoryStorage:
         raise EOFError("ends before the tag that every object has")
-    modality = _text(dataset, "Modality")
+    modality = text(dataset, "Modality")
     if not kind and modality in MODALITIES:
         kind, called = modality, modality
     else:
@@ -139,21 +143,23 @@ def _header(path: Path, dataset: Any, *, has_pixels: bool) -> Header:
         path=path,
         kind=kind if volume else "",
         called=called,
-        instance=_text(dataset, "SOPInstanceUID")
-        or _text(dataset.file_meta, "MediaStorageSOPInstanceUID"),
-        study=_text(dataset, "StudyInstanceUID"),
-        series=_text(dataset, "SeriesInstanceUID"),
+        sop_class=sop_class,
+        instance=text(dataset, "SOPInstanceUID")
+        or text(dataset.file_meta, "MediaStorageSOPInstanceUID"),
+        study=text(dataset, "StudyInstanceUID"),
+        series=text(dataset, "SeriesInstanceUID"),
+        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
         modality=modality,
         number=int(number[0]) if number else None,
-        description=_text(dataset, "SeriesDescription"),
+        description=text(dataset, "SeriesDescription"),
         rows=_count(dataset, "Rows"),
         columns=_count(dataset, "Columns"),
-        marks=tuple(_text(dataset, keyword) for keyword in MARKS),
-        localiser="LOCALIZER" in _text(dataset, "ImageType").upper(),
+        marks=tuple(text(dataset, keyword) for keyword in MARKS),
+        localiser="LOCALIZER" in text(dataset, "ImageType").upper(),
         multiframe="PerFrameFunctionalGroupsSequence" in dataset
         or _count(dataset, "NumberOfFrames") > 1,
         has_pixels=has_pixels,
-        frames=_frames(dataset) if volume else (),
+        frames=frames_of(dataset) if volume else (),
     )
 
 
@@ -165,7 +171,7 @@ def _object_name(uid: str) -> str:
     return known.name.replace(" Storage", "").removesuffix(" IOD")
 
 
-def _frames(dataset: Any) -> tuple[Frame, ...]:
+def frames_of(dataset: Any) -> tuple[Frame, ...]:
     """The planes of a file in the order of its pixels."""
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     if not per_frame:
@@ -221,7 +227,7 @@ def _count(dataset: Any, keyword: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _text(dataset: Any, keyword: str) -> str:
+def text(dataset: Any, keyword: str) -> str:
     value = dataset.get(keyword)
     if value is None:
         return ""

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 from pydicom import dcmread
+from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, RLELossless
 
 from segttt.errors import ImageError
+from segttt.io.dicom.codestream import stated_size
 from segttt.io.dicom.header import FAULTS, Frame, numbers
 
 LARGEST_SIDE = 1 << 14
@@ -55,10 +57,23 @@ def _check_storage(dataset: Any, frames: int, path: Path) -> None:
                 f"{path}: is compressed as {syntax.name}, for which no decoder is installed. "
                 "Install one by pip install 'segttt[dicom]'."
             )
+        if syntax != RLELossless:
+            _check_streams(dataset, frames, path)
         return
     needed = rows * columns * frames * int(dataset.BitsAllocated) // 8
     if needed > path.stat().st_size and not syntax.is_deflated:
         raise ImageError(f"{path}: is cut: it cannot hold its {needed} bytes. Copy it again.")
+
+
+def _check_streams(dataset: Any, frames: int, path: Path) -> None:
+    """Refuse frames whose own size is not the header's; a decoder would allocate what they say."""
+    wanted = (int(dataset.Rows), int(dataset.Columns), 1)
+    for stream in generate_frames(dataset.PixelData, number_of_frames=frames):
+        if (found := stated_size(stream)) != wanted:
+            raise ImageError(
+                f"{path}: its compressed pixels are {found[0]} x {found[1]} of {found[2]} values, "
+                f"its header says {wanted[0]} x {wanted[1]} of 1. Export it again."
+            )
 
 
 def _stored_bits(pixels: np.ndarray, dataset: Any) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Segmentations as DICOM SEG on the grid of their source, written by highdicom.
 
-The one output that carries patient and study: the standard demands them, copied from the source.
+With RTSTRUCT the output that carries patient and study: the standard demands them, copied from the
+source.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,35 +10,29 @@ from typing import Any, Literal
 
 import highdicom
 import numpy as np
-from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription, segread
+from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
 from highdicom.sr.coding import CodedConcept
 from pydicom import dcmread
 from pydicom.sr.codedict import codes
 from pydicom.valuerep import DSfloat
 
 from segttt import __version__
-from segttt.cases import Segmentation
-from segttt.errors import ImageError, ResourceError
+from segttt.cases import Remedies, Segmentation
+from segttt.errors import ImageError
 from segttt.geometry.grid import Grid
 from segttt.io.dicom.codes import Code, meaning_of
 from segttt.io.dicom.header import FAULTS
+from segttt.io.dicom.scan import Scan, open_scan
+from segttt.io.dicom.source import (
+    MAY_BE_EMPTY,
+    numbered_on_slices,
+    require_references,
+    series_number,
+    verify,
+)
 from segttt.io.files import replace_atomically
 
 SegType = Literal["binary", "labelmap"]
-NEEDED = (
-    "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID",
-)  # fmt: skip
-MAY_BE_EMPTY = (
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
-    "StudyDate", "StudyTime", "ReferringPhysicianName", "Modality",
-)  # fmt: skip
-SERIES_NUMBERS = 1000  # added to the source's, so that the two do not meet in a viewer
-
-
-def lacking(files: Sequence[Path]) -> str:
-    """The first tag that a SEG must refer to and the source does not have; empty where none."""
-    head = dcmread(files[0], specific_tags=list(NEEDED), stop_before_pixels=True)
-    return next((keyword for keyword in NEEDED if not head.get(keyword)), "")
 
 
 def write_seg(
@@ -46,45 +41,47 @@ def write_seg(
     labels: Mapping[int, str],
     files: Sequence[Path],
     kind: SegType,
+    remedies: Remedies = Remedies(),  # noqa: B008  (frozen)
 ) -> None:
     """Write the label map atomically with references to `files`, read it back and compare.
 
-    Segments are numbered in the order of `labels`. An `ImageError` where the source cannot be
-    referred to, a `ResourceError` where the copy on disk is not what was to be written.
+    It lies on the slices as the scanner made them, whatever `remedies` made of them. Segments are
+    numbered in the order of `labels`. An `ImageError` where the source cannot be referred to, a
+    `ResourceError` where the copy on disk is not what was to be written.
     """
-    if missing := lacking(files):
-        raise ImageError(
-            f"{files[0].parent}: a DICOM SEG must refer to its source, which has no {missing}. "
-            "Use --format nifti."
-        )
-    numbered = np.zeros(segmentation.labels.shape, np.uint8 if len(labels) < 256 else np.uint16)
-    for number, value in enumerate(labels, start=1):
-        numbered[segmentation.labels == value] = number
-    sources = [_source(file, segmentation.grid) for file in files]
-    volume = highdicom.Volume(
-        numbered,
-        affine_of(segmentation.grid),
-        "PATIENT",
-        frame_of_reference_uid=sources[0].FrameOfReferenceUID,
-    )
+    require_references(files)
+    scan = open_scan(files, remedies)
+    numbered = numbered_on_slices(segmentation, labels, scan)
+    sources = [_source(file, scan) for file in files]
     try:
-        written = _segmentation(volume, labels, sources, kind)
+        written = _segmentation(_placed(numbered, scan), labels, sources, kind)
     except FAULTS:  # whose words may quote the patient, so that they are not passed on
         raise ImageError(
             f"{files[0].parent}: no DICOM SEG can be made for this series. Use --format nifti."
         ) from None
     with replace_atomically(path) as temporary:
         written.save_as(temporary)
-        found = read_seg(temporary, volume)
-        if not np.array_equal(found, numbered):
-            raise ResourceError(f"{path}: differs after writing. Is the disk full or damaged?")
+        verify(temporary, path, numbered, scan)
 
 
-def read_seg(path: Path, grid: highdicom.Volume) -> np.ndarray:
-    """The segment numbers of a DICOM SEG on the grid of a volume, zero where nothing is."""
-    segments = segread(path)
-    found = segments.get_volume(combine_segments=True, skip_overlap_checks=True)
-    return found.match_geometry(grid).array
+def _placed(numbered: np.ndarray, scan: Scan) -> dict[str, Any]:
+    """The array and its place, as highdicom takes them."""
+    if not scan.stack.remedies:
+        frame = scan.headers[0].frame_of_reference
+        place = affine_of(scan.stack.grid)
+        return {
+            "pixel_array": highdicom.Volume(
+                numbered, place, "PATIENT", frame_of_reference_uid=frame
+            )
+        }
+    slices = scan.stack.slices
+    return {
+        "pixel_array": numbered,
+        "plane_positions": [
+            highdicom.PlanePositionSequence("PATIENT", corner)
+            for corner in slices.corners_mm.tolist()
+        ],
+    }
 
 
 def affine_of(grid: Grid) -> np.ndarray:
@@ -95,10 +92,11 @@ def affine_of(grid: Grid) -> np.ndarray:
     return affine
 
 
-def _source(file: Path, grid: Grid) -> Any:
+def _source(file: Path, scan: Scan) -> Any:
     """A header of the source with every tag that may be empty, and the true distance of slices.
 
-    highdicom copies SpacingBetweenSlices where it is given, and it is often wrong.
+    highdicom copies SpacingBetweenSlices where it is given, and it is often wrong; slices that are
+    no regular stack have none.
     """
     head = dcmread(file, stop_before_pixels=True)
     for keyword in MAY_BE_EMPTY:
@@ -108,22 +106,26 @@ def _source(file: Path, grid: Grid) -> Any:
     groups += head.get("PerFrameFunctionalGroupsSequence", ())
     measures = [one for group in groups for one in group.get("PixelMeasuresSequence", ())]
     for place in (head, *measures):
-        place.SpacingBetweenSlices = DSfloat(grid.spacing_mm[0], auto_format=True)
+        if not scan.stack.remedies:
+            step = DSfloat(scan.stack.grid.spacing_mm[0], auto_format=True)
+            place.SpacingBetweenSlices = step
+        elif "SpacingBetweenSlices" in place:
+            del place.SpacingBetweenSlices
     return head
 
 
 def _segmentation(
-    volume: highdicom.Volume, labels: Mapping[int, str], sources: Sequence[Any], kind: SegType
+    placed: dict[str, Any], labels: Mapping[int, str], sources: Sequence[Any], kind: SegType
 ) -> highdicom.seg.Segmentation:
     return highdicom.seg.Segmentation(
         source_images=sources,
-        pixel_array=volume,
+        **placed,
         segmentation_type=kind.upper(),
         segment_descriptions=[
             _description(number, name) for number, name in enumerate(labels.values(), start=1)
         ],
         series_instance_uid=highdicom.UID(),
-        series_number=SERIES_NUMBERS + int(sources[0].get("SeriesNumber") or 0),
+        series_number=series_number(sources[0]),
         sop_instance_uid=highdicom.UID(),
         instance_number=1,
         manufacturer="segttt",

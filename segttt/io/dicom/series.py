@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from segttt.cases import Remedies
 from segttt.errors import GeometryError, ImageError
 from segttt.geometry.grid import Grid
-from segttt.io.dicom.geometry import SAME_DIRECTION, grid_of
+from segttt.io.dicom.geometry import SAME_DIRECTION, stack_of
 from segttt.io.dicom.header import MARKS, Header
 from segttt.io.files import digest
 
@@ -36,7 +37,7 @@ class Series:
     problem: str | None = None
 
 
-def sort_series(headers: Iterable[Header]) -> tuple[list[Series], Counter[str]]:
+def sort_series(headers: Iterable[Header], remedies: Remedies) -> tuple[list[Series], Counter[str]]:
     """The series, still without ids, and how many files of which kind were skipped."""
     skipped: Counter[str] = Counter()
     groups: dict[tuple[str, str, str], Stack] = defaultdict(list)
@@ -53,7 +54,7 @@ def sort_series(headers: Iterable[Header]) -> tuple[list[Series], Counter[str]]:
         except ImageError as error:
             found.append(_series(group, problem=str(error)))
             continue
-        found += [_placed(stack) for stack in stacks]
+        found += [_placed(stack, remedies) for stack in stacks]
     return sorted(found, key=lambda one: (str(one.folder), one.number or 0, one.files)), skipped
 
 
@@ -130,7 +131,7 @@ def _unfolded(stack: Stack) -> list[Stack]:
     return [stack]
 
 
-def _placed(stack: Stack) -> Series:
+def _placed(stack: Stack, remedies: Remedies) -> Series:
     """The stack with its grid, or with the reason why it has none."""
     series = _series(stack)
     if any("MOSAIC" in header.marks[MARKS.index("ImageType")] for header in stack):
@@ -145,12 +146,12 @@ def _placed(stack: Stack) -> Series:
         return replace(series, problem=reason)
     frames = [frame for header in stack for frame in header.frames]
     try:
-        order, grid = grid_of(frames, stack[0].rows, stack[0].columns, series.folder)
+        placed = stack_of(frames, stack[0].rows, stack[0].columns, series.folder, remedies)
     except GeometryError as error:
         return replace(series, problem=str(error))
     if len(stack) > 1:
-        series = replace(series, files=tuple(stack[index].path for index in order))
-    return replace(series, grid=grid)
+        series = replace(series, files=tuple(stack[index].path for index in placed.order))
+    return replace(series, grid=placed.grid)
 
 
 def _series(stack: Sequence[Header], problem: str | None = None) -> Series:

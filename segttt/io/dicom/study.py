@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from segttt.cases import Failure
+from segttt.cases import Failure, Remedies
 from segttt.errors import DataError, ImageError
 from segttt.geometry.grid import Grid
 from segttt.io.dicom.find import walk
-from segttt.io.dicom.geometry import grid_of
 from segttt.io.dicom.header import Header, read_header
-from segttt.io.dicom.pixels import decode
+from segttt.io.dicom.scan import open_scan, read_voxels
 from segttt.io.dicom.series import Series, sort_series
 from segttt.io.workspace import safe_name
 
@@ -33,7 +32,7 @@ class Study:
     """Files that cannot be read."""
 
 
-def read_study(place: Path) -> Study:
+def read_study(place: Path, remedies: Remedies = Remedies()) -> Study:  # noqa: B008  (frozen)
     """Sort all DICOM files below `place`, a folder of any depth or one file, into series."""
     found = walk(place)
     headers: list[Header] = []
@@ -44,7 +43,9 @@ def read_study(place: Path) -> Study:
         except ImageError as error:
             broken.append(_broken(path, str(error)))
     broken += _without_pixels(headers)
-    series, skipped = sort_series(one for one in headers if one.has_pixels or not one.kind)
+    series, skipped = sort_series(
+        (one for one in headers if one.has_pixels or not one.kind), remedies
+    )
     skipped += Counter({"other file": found.others, "link out of the folder": found.links})
     root = place if place.is_dir() else place.parent
     named = _named(series, root)
@@ -92,28 +93,21 @@ def read_series(files: Sequence[Path]) -> tuple[Float32[np.ndarray, "1 z y x"], 
 
     A `DataError` tells what keeps the files from being one volume.
     """
-    headers = [read_header(path) for path in files]
-    rows, columns = headers[0].rows, headers[0].columns
-    frames = [frame for header in headers for frame in header.frames]
-    order, grid = grid_of(frames, rows, columns, files[0].parent)
-    rank = {index: place for place, index in enumerate(order)}
-    image = np.empty((1, *grid.shape), np.float32)
-    done = 0
-    for header in headers:
-        if (header.rows, header.columns) != (rows, columns):
-            raise ImageError(f"{header.path}: has another matrix than {files[0].name}.")
-        for plane in decode(header.path, header.frames):
-            image[0, rank[done]] = plane
-            done += 1
-    return image, grid
+    scan = open_scan(files, Remedies())
+    return read_voxels(scan), scan.stack.grid
 
 
 def read_folder(folder: Path) -> tuple[Float32[np.ndarray, "1 z y x"], Grid]:
     """The one series of a folder as an image."""
+    return read_series(usable_files(folder))
+
+
+def usable_files(folder: Path) -> tuple[Path, ...]:
+    """The files of the one series of a folder; a `DataError` where they are no volume."""
     series = only_series(folder)
     if series.problem:
         raise DataError(series.problem)
-    return read_series(series.files)
+    return series.files
 
 
 def _named(series: Sequence[Series], root: Path) -> list[Series]:

@@ -3,13 +3,13 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from segttt.cases import Failure
-from segttt.config.dataset import CaseFiles
-from segttt.io.dicom.find import holds_dicom
-from segttt.io.names import ending, stem
+from segttt.config.dataset import CaseFiles, fault_in_name
+from segttt.io.dicom.find import holds_dicom, walk
+from segttt.io.names import ending, object_ending, stem
 
 STAGE = "layout"
 CHANNEL = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
@@ -76,15 +76,54 @@ def pair(
     return refuse_lookalikes(cases, failures)
 
 
-def label_files(folder: Path) -> tuple[dict[str, Path], list[Failure]]:
-    """Label files by id."""
-    return _unique(image_files(folder))
+def label_files(
+    folder: Path, named: Callable[[Path], str] = stem
+) -> tuple[dict[str, Path], list[Failure]]:
+    """Label files by id, which `named` reads from the file's name.
+
+    A DICOM object may lie in a folder of its own, after which the case is then called.
+    """
+    found, failures = _unique([*image_files(folder), *object_places(folder)], named)
+    files: dict[str, Path] = {}
+    for name, path in found.items():
+        if ending(path):
+            files[name] = path
+        elif file := object_file(path):
+            files[name] = file
+        else:
+            reason = f"{path} holds several DICOM files where a label is one. Keep that one"
+            failures.append(_failure(name, reason))
+    return files, failures
+
+
+def object_file(path: Path) -> Path | None:
+    """The DICOM object that is meant by its own path or by a folder with nothing else in it."""
+    if not path.is_dir():
+        return path if object_ending(path) else None
+    inside = walk(path).dicom
+    return inside[0] if len(inside) == 1 else None
+
+
+def object_places(folder: Path) -> list[Path]:
+    """DICOM objects that may be labels, sorted: files by their ending, and folders with DICOM."""
+    if not folder.is_dir():
+        return []
+    files = [p for p in folder.iterdir() if p.name[0] != "." and object_ending(p) and p.is_file()]
+    return sorted([*files, *series_folders(folder)])
 
 
 def refuse_lookalikes(
     cases: list[CaseFiles], failures: list[Failure]
 ) -> tuple[list[CaseFiles], list[Failure]]:
-    """Set aside ids that some file systems cannot tell apart (upper case, accents)."""
+    """Set aside ids that some file systems cannot tell apart (upper case, accents).
+
+    And those that no file is to be named after: outputs take their names from them.
+    """
+    for case in cases:
+        if fault := fault_in_name(case.id):
+            path = _visible(case.images[0])
+            failures.append(_failure(_visible(case.id), f"{path}: its name {fault}. Rename it"))
+    cases = [case for case in cases if not fault_in_name(case.id)]
     alike: dict[str, list[str]] = defaultdict(list)
     for case in cases:
         alike[unicodedata.normalize("NFC", case.id).casefold()].append(case.id)
@@ -95,16 +134,25 @@ def refuse_lookalikes(
     return [case for case in cases if case.id not in twins], failures
 
 
-def _unique(files: Iterable[Path]) -> tuple[dict[str, Path], list[Failure]]:
+def _unique(
+    files: Iterable[Path], named: Callable[[Path], str] = stem
+) -> tuple[dict[str, Path], list[Failure]]:
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for path in files:
-        by_stem[stem(path)].append(path)
+        by_stem[named(path)].append(path)
     failures = [
         _failure(name, f"{' and '.join(map(str, paths))} share one name. Keep one of them")
         for name, paths in by_stem.items()
         if len(paths) > 1
     ]
     return {name: paths[0] for name, paths in by_stem.items() if len(paths) == 1}, failures
+
+
+def _visible(text: str) -> str:
+    """The text with what does not print spelt out."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 def _failure(case: str, reason: str) -> Failure:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segttt.cases import Case, Failure
+from segttt.cases import Case, Failure, Remedies
 from segttt.config.dataset import CaseFiles
 from segttt.errors import LayoutError, UsageError
 from segttt.io.dicom.find import holds_dicom, is_dicom
@@ -42,11 +42,16 @@ def list_inputs(path: Path, channels: int) -> tuple[list[Case], list[Failure]]:
     return _distinct(*_file_cases(files, channels))
 
 
-def list_scans(path: Path, channels: int, wanted: Sequence[str] = ()) -> Inputs:
+def list_scans(
+    path: Path,
+    channels: int,
+    wanted: Sequence[str] = (),
+    remedies: Remedies = Remedies(),  # noqa: B008  (frozen)
+) -> Inputs:
     """As `list_inputs`, and the DICOM series at any depth; `wanted` chooses among these.
 
-    A series that is no regular volume is a failure with its reason. Pictures beside DICOM are no
-    inputs, since scanners export previews.
+    A series that is no regular volume, nor made one by `remedies`, is a failure with its reason.
+    Pictures beside DICOM are no inputs, since scanners export previews.
     """
     if not (is_dicom(path) or holds_dicom(path)):
         if wanted:
@@ -56,7 +61,7 @@ def list_scans(path: Path, channels: int, wanted: Sequence[str] = ()) -> Inputs:
     from segttt.io.dicom.select import select
     from segttt.io.dicom.study import read_study
 
-    study = read_study(path)
+    study = read_study(path, remedies)
     chosen = select(study.series, wanted)
     good = {one.id: one for one in chosen if one.problem is None}
     bad = [Failure(one.id, STAGE, one.problem) for one in chosen if one.problem]
@@ -65,7 +70,7 @@ def list_scans(path: Path, channels: int, wanted: Sequence[str] = ()) -> Inputs:
     for case, names in groups.items():
         parts = [good[name.name] for name in names]
         folders, series = (tuple(one.folder for one in parts), tuple(one.files for one in parts))
-        cases.append(Case(case, folders, series=series))
+        cases.append(Case(case, folders, series=series, remedies=remedies))
     volumes = [one for one in image_files(path) if not is_picture(one)] if not wanted else []
     more, faults = _file_cases(volumes, channels)
     failures = [*study.broken, *bad, *incomplete, *faults]

@@ -56,7 +56,7 @@ class SS2D(nn.Module):
         self.select = nn.Parameter(torch.empty(DIRECTIONS, sum(self.selected), inner))
         self.step = nn.Parameter(torch.empty(DIRECTIONS, inner, rank))
         self.step_bias = nn.Parameter(step_bias((DIRECTIONS, inner)))
-        self.A_log = nn.Parameter(state_matrix_log(inner, states).repeat(DIRECTIONS, 1, 1))
+        self.A_log = nn.Parameter(state_matrix_log((DIRECTIONS, inner, states)))
         self.D = nn.Parameter(torch.ones(DIRECTIONS, inner))
         self.norm = LayerNorm(inner)
         self.leave = nn.Linear(inner, width, bias=False)

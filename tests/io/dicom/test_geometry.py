@@ -100,9 +100,9 @@ def _single(files):
 
 BROKEN = {
     "gap": (_gap, r"gap of 5 mm where its slices are 2\.5 mm apart; 1 of 6 slices are missing"),
-    "tilt": (_tilt, "sideways by 5 mm in all, as by a tilted gantry.*dcm2niix"),
+    "tilt": (_tilt, "sideways by 5 mm in all, as by a tilted gantry.*--correct-tilt"),
     "twice": (_twice, "1 of 6 slices lie where another one lies.*Keep one"),
-    "uneven": (_uneven, "mm apart. Resample"),
+    "uneven": (_uneven, "2.1 to 2.9 mm apart.*--resample-nonuniform"),
     "rotating": (_rotating, "turned against each other"),
     "single": (_single, "a single slice"),
     "no spacing": (_every(PixelSpacing=None), "PixelSpacing is missing .* 6 of 6 slices"),

@@ -132,3 +132,15 @@ def test_codes_are_those_of_the_standard():
     known = {getattr(codes.SCT, name).value for name in codes.SCT.dir()}
     ours = [STRUCTURE, ABNORMAL, TISSUE, *ORGANS.values(), *FINDINGS.values(), *SIDES.values()]
     assert not [code for code in ours if code[0] not in known]
+
+
+def test_positions_with_one_decimal_can_be_segmented(tmp_path):
+    """Slices that stray from the regular grid as far as a regular stack may."""
+    for index, path in enumerate(write_series(tmp_path / "scan", voxels((9, 8, 9)))):
+        place = [0.07 * (index % 2), 0, round(0.625 * index, 1)]
+        edit(path, ImagePositionPatient=place, PixelSpacing=[0.75, 0.75])
+    series = only_series(tmp_path / "scan")
+    labels = np.random.default_rng(1).choice(np.array([0, 1, 4, 9], np.uint8), (9, 8, 9))
+    path = tmp_path / "x.seg.dcm"
+    write_seg(path, Segmentation("x", labels, series.grid), LABELS, series.files, "binary")
+    assert path.is_file()

@@ -56,7 +56,7 @@ def test_two_files_of_one_name(touch):
     assert failures[0].id == "a"
 
 
-@pytest.mark.parametrize("name", ["a b ü.png", "-rf.png", "x.y.nii.gz", "a\nb.png"])
+@pytest.mark.parametrize("name", ["a b ü.png", "-rf.png", "x.y.nii.gz"])
 def test_odd_names(touch, name):
     found, _ = ids(touch(name), 1)
     assert list(found.values()) == [[name]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segttt.errors import LayoutError
-from segttt.io.layouts.read import discover_labels, read_dataset
+from segttt.io.layouts.read import discover_labels, is_study, read_dataset
 
 LABELS = {"background": 0, "liver": 1, "spleen": 2}
 
@@ -230,7 +230,7 @@ def test_no_json_at_all(touch, text):
 
 
 def test_folders_that_hold_nothing(touch, tmp_path):
-    with pytest.raises(LayoutError, match="is no folder"):
+    with pytest.raises(LayoutError, match="is neither a folder nor a manifest"):
         read_dataset(tmp_path / "none")
     with pytest.raises(LayoutError, match="laid out in no way"):
         read_dataset(tmp_path)
@@ -249,3 +249,44 @@ def test_discover_labels(touch, save):
     folder = touch("images/c.nii.gz", "labels/c.nii.gz")
     dataset, _ = read_dataset(folder)
     assert discover_labels(dataset) == {1: "label_1", 3: "label_3", 7: "label_7"}
+
+
+@pytest.mark.parametrize("images", ["images", "image", "imgs", "img"])
+@pytest.mark.parametrize("label", ["labels/{}", "label/{}_label", "masks/{}_mask", "mask/{}-label"])
+def test_plain_folders_under_other_names(touch, images, label):
+    names = ("a", "b_seg", "c")
+    folder = touch(*(f"{images}/{name}.png" for name in names))
+    touch(*(f"{label.format(name)}.png" for name in names))
+    imageio.imwrite(folder / images / "a.png", np.zeros((4, 5), np.uint8))
+    dataset, failures = read_dataset(folder)
+    assert (dataset.layout, failures) == ("plain", [])
+    found = {case.id: case.label for case in dataset.cases}
+    assert found == {name: f"{folder}/{label.format(name)}.png" for name in names}
+
+
+def test_two_labels_of_one_image_are_named(touch):
+    folder = touch("images/a.png", "labels/a_seg.png", "labels/a_mask.png", "images/b.png")
+    imageio.imwrite(folder / "images/b.png", np.zeros((4, 5), np.uint8))
+    touch("labels/b.png")
+    dataset, failures = read_dataset(folder)
+    assert [case.id for case in dataset.cases] == ["b"]
+    assert "share one name" in reasons(failures)["a"]
+
+
+def test_what_is_training_data_is_no_study_from_a_scanner(touch):
+    folder = touch("Training/images/FLARE22_Tr_0001_0000.nii.gz", "Training/labels/x.nii.gz")
+    (folder / "slice").write_bytes(bytes(128) + b"DICM")
+    assert not is_study(folder)
+    assert is_study(folder / "slice")
+    (folder / "Training").rename(folder / "Other")
+    (folder / "Other" / "images").rename(folder / "Other" / "pictures")
+    assert is_study(folder)
+
+
+def test_a_folder_of_no_known_layout_is_told_what_was_looked_for(touch):
+    folder = touch("a/t1.nii.gz", "a/seg.nii.gz")
+    words = (
+        r"(?s)AMOS22.*Decathlon.*nnU-Net raw.*FLARE22.*NeurIPS.*Synapse.*EndoVis.*segttt data init"
+    )
+    with pytest.raises(LayoutError, match=words):
+        read_dataset(folder)
