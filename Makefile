@@ -18,7 +18,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-# Faults by the thousand: truncations, flipped bits, malformed files. Prints a table of figures.
+# Faults by the thousand: damaged and hostile files, kills, full disks, races. Prints a table of figures.
 reliability: install
 	$(BIN)/python -m pytest tests/reliability -m "reliability or not reliability"
 

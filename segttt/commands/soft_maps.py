@@ -1,5 +1,6 @@
 """Probabilities and uncertainty beside a segmentation: room for them, and their files."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from segttt.cases import SoftMaps, Volume
-from segttt.io.files import digest, make_folder, require_space
+from segttt.io.files import digest, make_folder, require_space, unwritable
 from segttt.io.volumes import map_name, write_map
 from segttt.io.workspace import safe_name
 
@@ -45,8 +46,19 @@ def room(out: Path, volume: Volume, classes: int, soft: Soft) -> Iterator[SoftMa
     needed = classes * prod(shape) * np.dtype(SHARE).itemsize
     require_space(out, needed, f"the probabilities of {volume.case.id}")
     with tempfile.TemporaryFile(dir=out) as stream:
-        shares = np.memmap(stream, SHARE, "w+", shape=(classes, *shape))
-        yield SoftMaps(entropy, shares)
+        try:
+            _take(stream.fileno(), needed)
+        except OSError as error:
+            raise unwritable(out / map_name(volume.case), error, needed) from error
+        yield SoftMaps(entropy, np.memmap(stream, SHARE, "r+", shape=(classes, *shape)))
+
+
+def _take(descriptor: int, needed: int) -> None:
+    """Take room on the disk: a mapped file that met a full disk later would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, needed)
+    else:
+        os.truncate(descriptor, needed)
 
 
 def write_soft_maps(

@@ -1,6 +1,8 @@
 """From a folder of scans to scores, as a user types it."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +95,27 @@ def test_a_resident_model_gives_what_predict_writes(model, tiny_cohort, tmp_path
     array = sitk.GetArrayFromImage(upright)[None]
     found = predictor.segment_array(array, upright.GetSpacing()[::-1])
     assert np.array_equal(found, sitk.GetArrayFromImage(sitk.DICOMOrient(written, "LPS")))
+
+
+def test_the_documented_example_runs(model, tiny_cohort, tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "run").symlink_to(model)
+    (tmp_path / "demo" / "phantom").symlink_to(tiny_cohort)
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) == 5
+    again = sitk.GetArrayFromImage(sitk.ReadImage(str(names["written"])))
+    assert np.array_equal(sitk.GetArrayFromImage(names["label_map"]), again)
+    assert sum(names["volume_ml"]) == pytest.approx(
+        names["classes"].size * np.prod(sitk.ReadImage(str(names["scan"])).GetSpacing()) / 1000
+    )
+    said = capsys.readouterr().out
+    assert "front" in said
+    assert "NaN" in said
 
 
 def test_a_resident_model_refuses_what_a_scan_must_not_hold(model):

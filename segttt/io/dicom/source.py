@@ -9,11 +9,12 @@ from jaxtyping import Integer
 from pydicom import dcmread
 
 from segttt.cases import Segmentation
-from segttt.errors import DataError, ImageError, ResourceError
+from segttt.errors import DataError, ImageError
 from segttt.io.dicom.annotation import open_annotation
 from segttt.io.dicom.region import merged
 from segttt.io.dicom.regular import to_slices
 from segttt.io.dicom.scan import Scan
+from segttt.io.files import unwritable
 
 NEEDED = (
     "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID",
@@ -67,4 +68,4 @@ def verify(
     except DataError:
         same = False
     if not same:
-        raise ResourceError(f"{path}: differs after writing. Is the disk full or damaged?")
+        raise unwritable(path, "it differs after writing")
