@@ -12,6 +12,8 @@ from segttt.errors import UsageError
 from segttt.io.models import load_tensors, save_tensors
 
 GENERATIONS = 2
+MISFITS = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError)
+"""What a readable file raises that holds something else than a state of the network."""
 Record = dict[str, Any]
 
 
@@ -35,19 +37,28 @@ def save_state(folder: Path, learner: Learner, record: Record) -> None:
 def load_state(folder: Path, learner: Learner) -> tuple[Record, list[str]] | None:
     """Restore the newest readable state into the learner; None where there is none.
 
-    Returns its record and a sentence for every newer generation that could not be read.
+    Returns its record and a sentence for every newer generation that could not be read. A
+    `UsageError` where there are states and none is readable: nothing starts anew unasked.
     """
-    notices = []
+    notices: list[str] = []
     for path in sorted(folder.glob("*.safetensors"), reverse=True):
         try:
             tensors, metadata = load_tensors(path)
+            record = json.loads(metadata["state"])
+            _restore(learner, tensors, record)
         except UsageError as error:
             notices.append(f"{error} An older state is used.")
-            continue
-        record = json.loads(metadata["state"])
-        _restore(learner, tensors, record)
-        _remove_before(path)  # which a kill just after the writing has prevented
-        return record, notices
+        except MISFITS as error:
+            notices.append(
+                f"{path}: is no state of this network ({type(error).__name__}). An older state "
+                "is used."
+            )
+        else:
+            _remove_before(path)  # which a kill just after the writing has prevented
+            return record, notices
+    if notices:
+        reason = notices[0].removesuffix(" An older state is used.")
+        raise UsageError(f"{reason} No other state is left; `--resume never` trains anew.")
     return None
 
 
