@@ -1,11 +1,14 @@
 """Compiled loops on disk."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from numba.core.dispatcher import Dispatcher
 
 from segttt.kernels import numba_cache
 from segttt.kernels.numba_cache import kept
+from segttt.kernels.selective_scan import numba_loops
 
 
 def make(sources: int):
@@ -32,6 +35,15 @@ def test_what_was_compiled_is_found_again_until_a_source_changes(monkeypatch):
     assert hits[1:] == [1, 0]
 
 
+@pytest.mark.parametrize("name", ["forward", "backward"])
+def test_the_loops_of_every_operator_are_kept(name):
+    loops = [getattr(numba_loops, name)]
+    for operator in ("ttt_linear", "ttt_mlp"):
+        module = import_module(f"segttt.kernels.{operator}.numba_{name}")
+        loops.append(getattr(module, name))
+    assert all(one.stats.cache_path for one in loops)
+
+
 def test_where_nothing_can_be_kept_it_is_compiled_each_time(monkeypatch):
     def refuse(self) -> None:
         raise RuntimeError("cannot cache function 'add': no locator available")
@@ -44,7 +56,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_each_time(monkeypatch):
 
 def test_the_digest_is_of_all_loops():
     names = {path.name for path in numba_cache.sources()}
-    assert {"numba_lanes.py", "numba_forward.py", "numba_loops.py"} <= names
+    assert {"numba_lanes.py", "numba_forward.py", "numba_loops.py", "cpu.py"} <= names
     assert numba_cache._digest() == numba_cache._digest()
 
 

@@ -6,11 +6,14 @@ copied first, so that the waits for its tokens, which lie far apart, overlap. Wh
 loop reads and writes are parts of two or three arrays: the compiler must see that nothing overlaps.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import no_type_check
 
 import numpy as np
 from numba import njit
 
+from segttt.kernels.numba_cache import kept
 from segttt.kernels.selective_scan.cpu import CHUNK
 from segttt.kernels.selective_scan.numba_math import LOG2_E, exp2, sigmoid, softplus
 
@@ -31,63 +34,73 @@ D_D, D_BIAS = range(2)
 ZERO = np.float32(0)
 
 
-@njit(nogil=True, **LOOPS)
-@no_type_check
-def forward(part, backwards, given, out, starts) -> None:
-    """Write `out` and `starts` for the tasks from part[0] to part[1].
+@partial(kept, loops={"nogil": True, **LOOPS})
+def forward(sources: int) -> Callable[..., None]:
+    @no_type_check
+    def forward(part, backwards, given, out, starts) -> None:
+        """Write `out` and `starts` for the tasks from part[0] to part[1].
 
-    `given` is u, dt [b, g, n, d], A [g, s, d], B, C [b, g, n, s] and D, bias [g, d]; backwards [g],
-    out [b, g, n, d], starts [m, b, g, s, d].
-    """
-    u, dt, A, B, C, D, bias = given
-    scans, n, blocks, chunks = u.shape[1], u.shape[2], -(-u.shape[3] // BLOCK), len(starts)
-    tokens = np.zeros((CHUNK, 8, BLOCK), np.float32)
-    fixed = np.zeros((A.shape[1], 5, BLOCK), np.float32)
-    for task in range(part[0], part[1]):
-        b, g, low = task // blocks // scans, task // blocks % scans, task % blocks * BLOCK
-        wide = slice(low, min(low + BLOCK, u.shape[3]))
-        _enter(tokens, fixed, A[g], wide)
-        for index in range(chunks):
-            chunk = chunks - 1 - index if backwards[g] else index
-            here = slice(chunk * CHUNK, min(n, chunk * CHUNK + CHUNK))
-            _put(starts[chunk, b, g], fixed, STATE, wide)
-            _read(tokens, u[b, g, here], dt[b, g, here], bias[g], wide)
-            _answer(tokens, fixed, B[b, g, here], C[b, g, here], backwards[g])
-            _write(tokens, D[g], out[b, g, here], wide)
+        `given` is u, dt [b, g, n, d], A [g, s, d], B, C [b, g, n, s] and D, bias [g, d];
+        backwards [g], out [b, g, n, d], starts [m, b, g, s, d].
+        """
+        _ = sources
+        u, dt, A, B, C, D, bias = given
+        scans, n, blocks, chunks = u.shape[1], u.shape[2], -(-u.shape[3] // BLOCK), len(starts)
+        tokens = np.zeros((CHUNK, 8, BLOCK), np.float32)
+        fixed = np.zeros((A.shape[1], 5, BLOCK), np.float32)
+        for task in range(part[0], part[1]):
+            b, g, low = task // blocks // scans, task // blocks % scans, task % blocks * BLOCK
+            wide = slice(low, min(low + BLOCK, u.shape[3]))
+            _enter(tokens, fixed, A[g], wide)
+            for index in range(chunks):
+                chunk = chunks - 1 - index if backwards[g] else index
+                here = slice(chunk * CHUNK, min(n, chunk * CHUNK + CHUNK))
+                _put(starts[chunk, b, g], fixed, STATE, wide)
+                _read(tokens, u[b, g, here], dt[b, g, here], bias[g], wide)
+                _answer(tokens, fixed, B[b, g, here], C[b, g, here], backwards[g])
+                _write(tokens, D[g], out[b, g, here], wide)
+
+    return forward
 
 
-@njit(nogil=True, **LOOPS)
-@no_type_check
-def backward(part, backwards, d_out, starts, given, grads) -> None:
-    """Write the gradients for the tasks from part[0] to part[1].
+@partial(kept, loops={"nogil": True, **LOOPS})
+def backward(sources: int) -> Callable[..., None]:
+    @no_type_check
+    def backward(part, backwards, d_out, starts, given, grads) -> None:
+        """Write the gradients for the tasks from part[0] to part[1].
 
-    `given` is that of `forward`. `grads` is the same, but A [b, g, s, d], D and bias [b, g, d] per
-    sample, and B and C [blocks, b, g, n, s] per block of channels.
-    """
-    u, dt, A, B, C, D, bias = given
-    d_u, d_dt, d_A, d_B, d_C, d_D, d_bias = grads
-    scans, n, blocks, chunks = u.shape[1], u.shape[2], -(-u.shape[3] // BLOCK), len(starts)
-    tokens = np.zeros((CHUNK, 8, BLOCK), np.float32)
-    fixed = np.zeros((A.shape[1], 5, BLOCK), np.float32)
-    walked = np.empty((CHUNK, A.shape[1], 2, BLOCK), np.float32)
-    for task in range(part[0], part[1]):
-        b, g, block = task // blocks // scans, task // blocks % scans, task % blocks
-        low, high = block * BLOCK, min(block * BLOCK + BLOCK, u.shape[3])
-        wide, sums = slice(low, high), np.zeros((2, BLOCK), np.float32)
-        _enter(tokens, fixed, A[g], wide)
-        for index in range(chunks):
-            chunk = index if backwards[g] else chunks - 1 - index
-            here = slice(chunk * CHUNK, min(n, chunk * CHUNK + CHUNK))
-            _take(starts[chunk, b, g], fixed, STATE, wide)
-            _read(tokens, u[b, g, here], dt[b, g, here], bias[g], wide)
-            _copy(tokens, d_out[b, g, here], wide)
-            _walk(tokens, fixed, walked, B[b, g, here], backwards[g])
-            into = (d_B[block, b, g, here], d_C[block, b, g, here])
-            _walk_back(tokens, fixed, walked, (B[b, g, here], C[b, g, here]), into, backwards[g])
-            _leave(tokens, sums, D[g], d_u[b, g, here], d_dt[b, g, here], wide)
-        _put(d_A[b, g], fixed, D_A, wide)
-        for i in range(high - low):
-            d_D[b, g, low + i], d_bias[b, g, low + i] = sums[D_D, i], sums[D_BIAS, i]
+        `given` is that of `forward`. `grads` is the same, but A [b, g, s, d], D and bias
+        [b, g, d] per sample, and B and C [blocks, b, g, n, s] per block of channels.
+        """
+        _ = sources
+        u, dt, A, B, C, D, bias = given
+        d_u, d_dt, d_A, d_B, d_C, d_D, d_bias = grads
+        scans, n, blocks, chunks = u.shape[1], u.shape[2], -(-u.shape[3] // BLOCK), len(starts)
+        tokens = np.zeros((CHUNK, 8, BLOCK), np.float32)
+        fixed = np.zeros((A.shape[1], 5, BLOCK), np.float32)
+        walked = np.empty((CHUNK, A.shape[1], 2, BLOCK), np.float32)
+        for task in range(part[0], part[1]):
+            b, g, block = task // blocks // scans, task // blocks % scans, task % blocks
+            low, high = block * BLOCK, min(block * BLOCK + BLOCK, u.shape[3])
+            wide, sums = slice(low, high), np.zeros((2, BLOCK), np.float32)
+            _enter(tokens, fixed, A[g], wide)
+            for index in range(chunks):
+                chunk = index if backwards[g] else chunks - 1 - index
+                here = slice(chunk * CHUNK, min(n, chunk * CHUNK + CHUNK))
+                _take(starts[chunk, b, g], fixed, STATE, wide)
+                _read(tokens, u[b, g, here], dt[b, g, here], bias[g], wide)
+                _copy(tokens, d_out[b, g, here], wide)
+                _walk(tokens, fixed, walked, B[b, g, here], backwards[g])
+                into = (d_B[block, b, g, here], d_C[block, b, g, here])
+                _walk_back(
+                    tokens, fixed, walked, (B[b, g, here], C[b, g, here]), into, backwards[g]
+                )
+                _leave(tokens, sums, D[g], d_u[b, g, here], d_dt[b, g, here], wide)
+            _put(d_A[b, g], fixed, D_A, wide)
+            for i in range(high - low):
+                d_D[b, g, low + i], d_bias[b, g, low + i] = sums[D_D, i], sums[D_BIAS, i]
+
+    return backward
 
 
 @njit(inline="always", **LOOPS)

@@ -4,8 +4,8 @@ The state is float32; arguments in half precision are widened as a whole. Rows a
 channels are shared out among as many threads as PyTorch uses. Every sum is taken in one order, so
 that equal calls give equal bits, whatever the number of threads.
 
-The first call of a process compiles: 2 s of one core for `forward`, 3 s for `backward`. Numba could
-keep the result on disk, but it would look for changes in one file only, not in what that imports.
+The first call on a processor compiles: 2 s of one core for `forward`, 3 s for `backward`;
+`../numba_cache.py` keeps the result on disk.
 """
 
 from collections.abc import Sequence

@@ -183,9 +183,9 @@ def forward(
     turned = turned_heads(backwards, h, q.device)
     sizes = (n, t, h, eps)
     out = q.new_empty(q.shape)
-    room = m + 1 if keep or measure or not cut.runs("short_forward") else 0
+    room = m + 1 if keep or measure or not cut.short else 0
     states = q.new_empty((room, b, h, d + 1, d), dtype=torch.float32)
-    if cut.runs("short_forward"):
+    if cut.short:
         tensors = (q, k, v, lr, rho, W0, b0, gamma, beta, turned, states, out)
         short_forward[(b * h,)](
             *tensors, *sizes, CAUSAL=causal, KEEP=keep or measure, **cut.constants("short_forward")

@@ -18,12 +18,9 @@ from segttt.kernels.specimen import Specimen
 SHORT = 256
 """Tokens up to which one program does all of a sequence: 16 mini-batches of 16."""
 
-SHORT_CHANNELS = {
-    "bf16": {"short_forward": 32, "short_backward": 32},
-    "fp32": {"short_forward": 16, "short_backward": 0},
-}
-"""Channels up to which it has registers for that. At 64, bf16 takes 300 bytes of stack forward and
-2.7 KB backward; at 32, fp32 takes 456 bytes and 1.9 KB. What runs instead takes none at 32."""
+FUSED = {"bf16": 32, "fp32": 0}
+"""Channels up to which one program has registers for all of a mini-batch's answers, or for a whole
+short sequence forward. At 64, bf16 takes 300 bytes of stack forward, at 32 fp32 takes 456."""
 
 BLOCK = 64
 """Tokens of a block, at most: 64 channels of them in float32 are 16 registers of 256 threads."""
@@ -34,6 +31,9 @@ MOST = {("bf16", 128): 16, ("fp32", 64): 32, ("fp32", 128): 16}
 SMALLER = {
     ("queries_backward", "bf16", 64): 32,
     ("tokens_backward", "bf16", 64): 16,
+    ("chain_backward", "bf16", 64): 32,
+    ("chain_backward", "fp32", 16): 32,
+    ("chain_backward", "fp32", 32): 32,
     ("queries_backward", "fp32", 16): 32,
     ("queries_backward", "fp32", 32): 16,
     ("keys_backward", "fp32", 32): 16,
@@ -45,10 +45,10 @@ SMALLER = {
 WARPS = {16: 4, 32: 4, 64: 8, 128: 8}
 """By padded channels."""
 
-STAGES = {"learn": 2, "chain_backward": 2, "short_backward": 2}
-"""Mini-batches whose tokens are fetched ahead, in the loops that would wait for memory; else 1. It
-adds up to 110 bytes of stack to `chain_backward`, against some 0.6 µs of latency in each step. Not
-above 64 channels, where it takes more shared memory than an A100 has."""
+CHAINS = {"learn": 2, "chain_backward": 2}
+"""Kernels that would wait for memory in each step, and mini-batches whose tokens are fetched ahead;
+else 1. It is some 0.6 µs of latency in each step. Not above 64 channels, where it takes more shared
+memory than an A100 has. They run in eight warps, which hold what is fetched."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,19 @@ class Plan:
     def kind(self) -> str:
         return "bf16" if self.arithmetic[0] == tl.bfloat16 else "fp32"
 
-    def runs(self, kernel: str) -> bool:
-        """Whether one of the kernels for short sequences does."""
-        fits = self.n <= SHORT and self.tokens <= BLOCK
-        return fits and self.channels <= SHORT_CHANNELS[self.kind][kernel]
+    @property
+    def fused(self) -> bool:
+        """Whether one program does all that a mini-batch's answers ask."""
+        return self.tokens <= BLOCK and self.channels <= FUSED[self.kind]
+
+    @property
+    def short(self) -> bool:
+        """Whether one program does all of a sequence, forward."""
+        return self.n <= SHORT and self.fused
 
     def block(self, kernel: str) -> int:
         """Tokens of a block."""
-        most = BLOCK if kernel.startswith("short") else MOST.get((self.kind, self.channels), BLOCK)
+        most = MOST.get((self.kind, self.channels), BLOCK)
         most = SMALLER.get((kernel, self.kind, self.channels), most)
         return min(most, max(16, triton.next_power_of_2(self.tokens)))
 
@@ -87,8 +92,9 @@ class Plan:
 
     def constants(self, kernel: str) -> dict[str, Any]:
         """What `kernel` is compiled with, beside what it is to do."""
-        blocks = {} if kernel.startswith("short") else {"BLOCKS": self.blocks(kernel)}
-        stages = STAGES.get(kernel, 1) if self.channels <= 64 else 1
+        whole = kernel in ("short_forward", "answers_backward")
+        blocks = {} if whole else {"BLOCKS": self.blocks(kernel)}
+        stages = CHAINS.get(kernel, 1) if self.channels <= 64 else 1
         return {
             "D": self.d,
             "BT": self.block(kernel),
@@ -96,7 +102,7 @@ class Plan:
             **blocks,
             "DOT": self.arithmetic[0],
             "PRECISION": self.arithmetic[1],
-            "num_warps": WARPS[self.channels],
+            "num_warps": 8 if kernel in CHAINS else WARPS[self.channels],
             "num_stages": stages,
             "enable_fp_fusion": True,
         }
@@ -149,17 +155,9 @@ SHAPES = ((32, 64), (8, 64), (20, 64), (32, 16), (50, 64), (64, 16), (64, 64), (
 """Channels of a head and tokens of a mini-batch, of the presets and beyond."""
 
 STACK = {
-    ("short_backward", "bf16", 16): 64,
-    ("short_backward", "bf16", 32): 384,
-    ("short_forward", "fp32", 16): 64,
-    ("chain_backward", "bf16", 32): 32,
-    ("chain_backward", "bf16", 64): 160,
     ("chain_backward", "bf16", 128): 32,
-    ("chain_backward", "fp32", 16): 64,
-    ("chain_backward", "fp32", 32): 160,
     ("chain_backward", "fp32", 64): 64,
     ("chain_backward", "fp32", 128): 640,
-    ("learn", "fp32", 32): 16,
     ("learn", "fp32", 64): 64,
     ("learn", "fp32", 128): 512,
     ("losses", "fp32", 128): 16,
@@ -175,8 +173,14 @@ is mostly addresses in shared memory, which the compiler works out before the fi
 
 def specimens() -> list[Specimen]:
     """Every kernel for every shape, and in its non-causal form for one."""
-    from segttt.kernels.ttt_linear import triton_chain, triton_forward, triton_losses, triton_outer
-    from segttt.kernels.ttt_linear import triton_short as short
+    from segttt.kernels.ttt_linear import (
+        triton_asked,
+        triton_chain,
+        triton_forward,
+        triton_losses,
+        triton_outer,
+        triton_short,
+    )
 
     kernels = [
         triton_forward.learn,
@@ -188,12 +192,12 @@ def specimens() -> list[Specimen]:
         triton_chain.chain_backward,
         triton_chain.tokens_backward,
     ]
+    fused = [triton_short.short_forward, triton_asked.answers_backward]
     found = []
     for kind in (tl.bfloat16, tl.float32):
         for d, tokens in SHAPES:
             cut = Plan(d, SHORT, tokens, (kind, EXACT[kind]))
-            shorts = (short.short_forward, short.short_backward)
-            mine = kernels + [one for one in shorts if cut.runs(one.fn.__name__)]
+            mine = kernels + (fused if cut.fused else [])
             found += [_specimen(kernel, cut, True) for kernel in mine]
             if (d, tokens) == SHAPES[0]:
                 both = [kernel for kernel in mine if "CAUSAL" in kernel.arg_names]
@@ -214,4 +218,4 @@ def _specimen(kernel: Any, cut: Plan, causal: bool) -> Specimen:
     }
     label = f"{name} {cut.kind} d={cut.d} t={cut.tokens}" + ("" if causal else " not causal")
     stack = STACK.get((name, cut.kind, cut.channels), 0)
-    return Specimen(label, kernel, signature, constants, warps, stages, stack, 10.0)
+    return Specimen(label, kernel, signature, constants, warps, stages, stack, 5.0)

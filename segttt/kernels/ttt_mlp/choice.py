@@ -3,15 +3,11 @@
 import torch
 from torch import Tensor
 
-LONGEST = 64
-"""Tokens in a mini-batch. What its tokens see of each other is one tile of t x t numbers."""
+LONGEST = 1024
+"""Tokens in a mini-batch. The kernels keep what its tokens see of each other, t x t numbers."""
 
-WIDEST = 64
-"""Channels of a head. Beyond, a mini-batch's tokens alone fill the registers of a program."""
-
-SHARED_BYTES = 110_592
-"""Shared memory of the largest kernel: over 32 tokens and 32 channels, in float32. Data centre GPUs
-have it; others, with 101,376 bytes, do not."""
+WIDEST = 128
+"""Channels of a head. Beyond, a block of tokens alone fills the registers of a program."""
 
 LIMITS = f"heads of up to {WIDEST} channels, mini-batches of up to {LONGEST} tokens"
 
@@ -29,10 +25,4 @@ def supported(d: int, t: int, kind: torch.dtype) -> str | None:
 
 def unsuited(q: Tensor, rho: Tensor) -> str | None:
     """Why no GPU kernel serves these queries and position scales, or None."""
-    d, t = q.shape[3], min(q.shape[2], len(rho))
-    why = supported(d, t, q.dtype)
-    if why is None and q.is_cuda and q.dtype == torch.float32 and min(d, t) > 32:
-        shared = torch.cuda.get_device_properties(q.device).shared_memory_per_block_optin
-        if shared < SHARED_BYTES:
-            why = f"in float32 {d} channels and {t} tokens take more shared memory than there is"
-    return why
+    return supported(q.shape[3], min(q.shape[2], len(rho)), q.dtype)

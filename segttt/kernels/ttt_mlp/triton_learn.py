@@ -14,7 +14,13 @@ from segttt.kernels.ttt_mlp.triton_math import (
     reading,
     tokens_of,
 )
-from segttt.kernels.ttt_mlp.triton_tiles import load_bias, load_tile, store_bias, store_tile
+from segttt.kernels.ttt_mlp.triton_tiles import (
+    load_bias,
+    load_tile,
+    load_tokens,
+    store_bias,
+    store_tile,
+)
 
 
 @triton.jit(do_not_specialize=["n", "h", "t", "begin", "count"])
@@ -40,6 +46,7 @@ def learn_kernel(
     BT: tl.constexpr,
     BD: tl.constexpr,
     BW: tl.constexpr,
+    BLOCKS: tl.constexpr,
     RESIDENT: tl.constexpr,
     TURNED: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -47,66 +54,72 @@ def learn_kernel(
     """From slot 0, the state before mini-batch `begin`, fill slots 1 to `count`.
 
     k, v [b, h, n, D]; first [slots, b, h, D + 1, W]; second [slots, b, h, W + 1, D]. With RESIDENT,
-    where BW >= W, the weights stay in registers; otherwise tiles of them are read from the slots.
+    where BW >= W and BLOCKS is 1, the weights stay in registers; otherwise tiles of them are read
+    from the slots.
     """
     program = tl.program_id(0).to(tl.int64)
     first_stride = tl.num_programs(0).to(tl.int64) * ((D + 1) * W)
     second_stride = tl.num_programs(0).to(tl.int64) * ((W + 1) * D)
     first += program * ((D + 1) * W)
     second += program * ((W + 1) * D)
-    rows, columns = tl.arange(0, BT), tl.arange(0, BD)
-    real = (columns < D)[None, :]
+    real = (tl.arange(0, BD) < D)[None, :]
     head = program % h
-    scale = tl.load(gamma + head * D + columns, columns < D, 0.0).to(tl.float32)[None, :]
-    shift = tl.load(beta + head * D + columns, columns < D, 0.0).to(tl.float32)[None, :]
+    scale = load_bias(gamma + head * D, D, D == BD, BD)[None, :]
+    shift = load_bias(beta + head * D, D, D == BD, BD)[None, :]
     origin, way = reading(ways, head, n, TURNED)
-    c2 = load_bias(second, D, W, BD)
+    c2 = load_bias(second + W * D, D, D == BD, BD)
     if RESIDENT:
         w1, c1, w2 = load_tile(first, second, 0, D, W, BD, BW)
 
     for batch in range(begin, begin + count):
-        token, exists = tokens_of(rows, batch, n, t, origin, way)
-        at = (program * n + token[:, None]) * D + columns[None, :]
-        mask = exists[:, None] & real
-        keys = tl.load(k + at, mask, 0.0).to(tl.float32)
-        target = tl.load(v + at, mask, 0.0).to(tl.float32) - keys
-        rate = tl.load(lr + program * n + token, exists, 0.0).to(tl.float32)
-        rate *= tl.load(rho + last_row(batch, n, t)).to(tl.float32)
-
-        if RESIDENT:
-            z2 = dot(gelu(dot(keys, w1, PRECISION) + c1[None, :]), w2, PRECISION)
-        else:
-            z2 = tl.zeros((BT, BD), tl.float32)
-            for tile in range(0, W, BW):
-                w1, c1, w2 = load_tile(first, second, tile, D, W, BD, BW)
-                z2 += dot(gelu(dot(keys, w1, PRECISION) + c1[None, :]), w2, PRECISION)
-        _, _, _, slope = inner_loss(z2 + c2[None, :], target, scale, shift, real, eps, D)
-
+        last_rho = tl.load(rho + last_row(batch, n, t)).to(tl.float32)
         into1, into2 = first + first_stride, second + second_stride
-        if RESIDENT:
-            w1, c1, w2 = _learn(keys, slope, rate, w1, c1, w2, PRECISION)
-            store_tile(into1, into2, 0, w1, c1, w2, D, W, BD, BW)
-        else:
-            for tile in range(0, W, BW):
-                w1, c1, w2 = load_tile(first, second, tile, D, W, BD, BW)
-                w1, c1, w2 = _learn(keys, slope, rate, w1, c1, w2, PRECISION)
-                store_tile(into1, into2, tile, w1, c1, w2, D, W, BD, BW)
-            # What one thread has written, others read as the next mini-batch's state.
-            tl.debug_barrier()
-        c2 -= tl.sum(rate[:, None] * slope, 0)
-        store_bias(into2, c2, D, W, BD)
+        from1, from2, c2_after = first, second, c2
+        for block in range(BLOCKS):
+            token, exists = tokens_of(block * BT + tl.arange(0, BT), batch, n, t, origin, way)
+            keys = load_tokens(k, program, n, token, exists, D, BD)
+            target = load_tokens(v, program, n, token, exists, D, BD) - keys
+            rate = last_rho * tl.load(lr + program * n + token, exists, 0.0).to(tl.float32)
+
+            if RESIDENT:
+                z2 = dot(gelu(dot(keys, w1, PRECISION) + c1[None, :]), w2, PRECISION)
+            else:
+                z2 = tl.zeros((BT, BD), tl.float32)
+                for tile in range(0, W, BW):
+                    w1, c1, w2 = load_tile(first, second, tile, D, W, BD, BW)
+                    z2 += dot(gelu(dot(keys, w1, PRECISION) + c1[None, :]), w2, PRECISION)
+            _, _, _, slope = inner_loss(z2 + c2[None, :], target, scale, shift, real, eps, D)
+
+            if RESIDENT:
+                d_w1, d_c1, d_w2 = _learned(keys, slope, rate, w1, c1, w2, PRECISION)
+                w1, c1, w2 = w1 - d_w1, c1 - d_c1, w2 - d_w2
+                store_tile(into1, into2, 0, w1, c1, w2, D, W, BD, BW)
+            else:
+                for tile in range(0, W, BW):
+                    w1, c1, w2 = load_tile(first, second, tile, D, W, BD, BW)
+                    d_w1, d_c1, d_w2 = _learned(keys, slope, rate, w1, c1, w2, PRECISION)
+                    if BLOCKS > 1:
+                        w1, c1, w2 = load_tile(from1, from2, tile, D, W, BD, BW)
+                    w1, c1, w2 = w1 - d_w1, c1 - d_c1, w2 - d_w2
+                    store_tile(into1, into2, tile, w1, c1, w2, D, W, BD, BW)
+                # What one thread has written, others read: for the next block or mini-batch.
+                tl.debug_barrier()
+            c2_after -= tl.sum(rate[:, None] * slope, 0)
+            from1, from2 = into1, into2
+        c2 = c2_after
+        store_bias(into2 + W * D, c2, D, D == BD, BD)
         first, second = into1, into2
 
 
 @triton.jit
 @no_type_check
-def _learn(keys, slope, rate, w1, c1, w2, PRECISION: tl.constexpr):
-    """One tile of the inner width after a mini-batch."""
+def _learned(keys, slope, rate, w1, c1, w2, PRECISION: tl.constexpr):
+    """What a block of tokens takes from one tile of the inner width."""
     features, steepness = gelu_and_slope(dot(keys, w1, PRECISION) + c1[None, :])
-    slope1 = dot(slope, tl.trans(w2), PRECISION) * steepness
-    step1, step2 = rate[:, None] * slope1, rate[:, None] * slope
+    step1 = rate[:, None] * dot(slope, tl.trans(w2), PRECISION) * steepness
+    step2 = rate[:, None] * slope
     return (
-        w1 - dot(tl.trans(keys), step1, PRECISION),
-        c1 - tl.sum(step1, 0),
-        w2 - dot(tl.trans(features), step2, PRECISION),
+        dot(tl.trans(keys), step1, PRECISION),
+        tl.sum(step1, 0),
+        dot(tl.trans(features), step2, PRECISION),
     )

@@ -7,9 +7,8 @@ import triton.language as tl
 
 from segttt.kernels.ttt_mlp.triton_math import (
     dot,
-    gelu,
     gelu_and_slope,
-    gelu_slope_and_curvature,
+    gelu_twice,
     inner_loss,
     last_row,
     reading,
@@ -20,6 +19,7 @@ from segttt.kernels.ttt_mlp.triton_tiles import (
     load_bias,
     load_rows,
     load_tile,
+    load_tokens,
     store_bias,
     store_rows,
     store_tile,
@@ -42,16 +42,8 @@ def learn_backward_kernel(
     d_features,
     d_slope1,
     d_slope2,
-    asked1,
-    asked2,
     d_first,
     d_second,
-    d_k,
-    d_v,
-    d_lr,
-    d_rho,
-    d_gamma,
-    d_beta,
     n,
     h,
     t,
@@ -63,125 +55,107 @@ def learn_backward_kernel(
     BT: tl.constexpr,
     BD: tl.constexpr,
     BW: tl.constexpr,
+    BLOCKS: tl.constexpr,
     CAUSAL: tl.constexpr,
     TURNED: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """From the gradients of the state after `count` mini-batches to those of the state before.
+    """The serial chain: from the gradients of the state after each mini-batch to the one before.
 
-    d_first [b, h, D + 1, W] and d_second are overwritten. asked1 [b, h, count, D + 1, W] and asked2
-    are what the outputs ask of the state before each mini-batch; where CAUSAL, d_slope2 and the
-    like are what they ask of the rest, and are added to, as are d_k and d_lr; otherwise asked1 and
-    asked2 are for the state after it, and d_features and d_slope1 are only room to work in.
-    d_rho [b, h, t], d_gamma and d_beta [b, h, D] are added to.
+    d_first [b, h, count + 1, D + 1, W] and d_second hold what the outputs ask of the states, and
+    in the last slot all that is asked of it; here all is added to the others. Where CAUSAL, z2 to
+    d_slope2 come as `inner_kernel` and `keys_backward_kernel` left them; otherwise d_features to
+    d_slope2 hold nothing. d_slope2 takes the whole gradient of G2, d_features that of Z1.
     """
     program = tl.program_id(0).to(tl.int64)
     programs = tl.num_programs(0).to(tl.int64)
-    rows, columns = tl.arange(0, BT), tl.arange(0, BD)
-    real = (columns < D)[None, :]
+    T: tl.constexpr = BLOCKS * BT
+    real = (tl.arange(0, BD) < D)[None, :]
     head = program % h
-    scale = tl.load(gamma + head * D + columns, columns < D, 0.0).to(tl.float32)[None, :]
-    shift = tl.load(beta + head * D + columns, columns < D, 0.0).to(tl.float32)[None, :]
     origin, way = reading(ways, head, n, TURNED)
-    d_first += program * ((D + 1) * W)
-    d_second += program * ((W + 1) * D)
-    d_c2 = load_bias(d_second, D, W, BD)
-    d_scale = tl.load(d_gamma + program * D + columns, columns < D, 0.0)
-    d_shift = tl.load(d_beta + program * D + columns, columns < D, 0.0)
-    d_scales = tl.load(d_rho + program * t + rows, rows < t, 0.0)
 
     for back in range(count):
         index = count - 1 - back
-        here = program * count + index
+        batch, here = begin + index, program * count + index
         first_here = first + (index * programs + program) * ((D + 1) * W)
         second_here = second + (index * programs + program) * ((W + 1) * D)
-        asked1_here = asked1 + here * ((D + 1) * W)
-        asked2_here = asked2 + here * ((W + 1) * D)
-        features_here = d_features + here * t * W
-        slope1_here = d_slope1 + here * t * W
-        batch = begin + index
-        token, exists = tokens_of(rows, batch, n, t, origin, way)
-        at = (program * n + token[:, None]) * D + columns[None, :]
-        mask = exists[:, None] & real
-        keys = tl.load(k + at, mask, 0.0).to(tl.float32)
-        target = tl.load(v + at, mask, 0.0).to(tl.float32) - keys
-        lr_here = tl.load(lr + program * n + token, exists, 0.0).to(tl.float32)
-        last = last_row(batch, n, t)
-        last_rho = tl.load(rho + last).to(tl.float32)
-        rate = last_rho * lr_here
-
-        normed, rstd, error, slope = inner_loss(
-            load_rows(z2 + here * t * D, 0, t, D, BT, BD), target, scale, shift, real, eps, D
-        )
+        into1 = d_first + (here + program) * ((D + 1) * W)
+        into2 = d_second + (here + program) * ((W + 1) * D)
+        end1, end2 = into1 + (D + 1) * W, into2 + (W + 1) * D
+        features_here, slope1_here = d_features + here * T * W, d_slope1 + here * T * W
+        d_slope2_here = d_slope2 + here * T * D
+        last_rho = tl.load(rho + last_row(batch, n, t)).to(tl.float32)
+        d_c2 = load_bias(end2 + W * D, D, D == BD, BD)
 
         d_slope = tl.zeros((BT, BD), tl.float32)
-        if CAUSAL:
-            d_slope += load_rows(d_slope2 + here * t * D, 0, t, D, BT, BD)
-        else:
-            d_c2 += load_bias(asked2_here, D, W, BD)
-        d_keys = tl.zeros((BT, BD), tl.float32)
-        d_slope -= rate[:, None] * d_c2[None, :]
-        d_rate = -tl.sum(slope * d_c2[None, :], 1)
-        for tile in range(0, W, BW):
-            w1, c1, w2 = load_tile(first_here, second_here, tile, D, W, BD, BW)
-            d_w1, d_c1, d_w2 = load_tile(d_first, d_second, tile, D, W, BD, BW)
-            a_w1, a_c1, a_w2 = load_tile(asked1_here, asked2_here, tile, D, W, BD, BW)
-            if not CAUSAL:
-                d_w1, d_c1, d_w2 = d_w1 + a_w1, d_c1 + a_c1, d_w2 + a_w2
-            before = dot(keys, w1, PRECISION) + c1[None, :]
-            steepness, curvature = gelu_slope_and_curvature(before)
-            returned = dot(slope, tl.trans(w2), PRECISION)
-            slope1 = returned * steepness
-            pull1 = dot(keys, d_w1, PRECISION) + d_c1[None, :]
-            pull2 = dot(gelu(before), d_w2, PRECISION)
-            d_slope_here = -rate[:, None] * pull1
+        for row in range(0, T, BT):
+            token, exists = tokens_of(row + tl.arange(0, BT), batch, n, t, origin, way)
+            keys = load_tokens(k, program, n, token, exists, D, BD)
+            rate = last_rho * tl.load(lr + program * n + token, exists, 0.0).to(tl.float32)
+            d_slope = -rate[:, None] * d_c2[None, :]
             if CAUSAL:
-                d_slope_here += load_rows(slope1_here, tile, t, W, BT, BW)
-            d_rate -= tl.sum(pull1 * slope1, 1) + tl.sum(pull2 * slope, 1)
-            d_keys -= rate[:, None] * dot(slope1, tl.trans(d_w1), PRECISION)
-            d_returned = d_slope_here * steepness
-            d_slope += dot(d_returned, w2, PRECISION) - rate[:, None] * pull2
-            given = -rate[:, None] * dot(slope, tl.trans(d_w2), PRECISION)
-            if CAUSAL:
-                given += load_rows(features_here, tile, t, W, BT, BW)
-            given = given * steepness + d_slope_here * returned * curvature
-            store_rows(features_here, given, tile, t, W, BT, BW)
-            d_w2 += dot(tl.trans(d_returned), slope, PRECISION)
-            if CAUSAL:
-                d_w1, d_c1, d_w2 = d_w1 + a_w1, d_c1 + a_c1, d_w2 + a_w2
-            store_tile(d_first, d_second, tile, d_w1, d_c1, d_w2, D, W, BD, BW)
+                d_slope += load_rows(d_slope2_here, row, 0, T, D, BT, BD)
+            # What the tiles share is formed anew in each: held, it would fill the registers.
+            for tile in tl.range(0, W, BW, disable_licm=True):
+                w1, c1, w2 = load_tile(first_here, second_here, tile, D, W, BD, BW)
+                d_w1, d_c1, d_w2 = load_tile(end1, end2, tile, D, W, BD, BW)
+                before = dot(keys, w1, PRECISION) + c1[None, :]
+                features, steepness = gelu_and_slope(before)
+                d_slope -= rate[:, None] * dot(features, d_w2, PRECISION)
+                d_back = -rate[:, None] * (dot(keys, d_w1, PRECISION) + d_c1[None, :])
+                if CAUSAL:
+                    d_back += load_rows(slope1_here, row, tile, T, W, BT, BW)
+                store_rows(slope1_here, d_back, row, tile, T, W, BT, BW)
+                d_slope += dot(d_back * steepness, w2, PRECISION)
+            store_rows(d_slope2_here, d_slope, row, 0, T, D, BT, BD)
         # What one thread has written, others read below.
         tl.debug_barrier()
 
-        d_error, d_z2 = slope_backward(normed, rstd, error, slope, scale, d_slope, real, D)
-        for tile in range(0, W, BW):
-            w1, c1, w2 = load_tile(first_here, second_here, tile, D, W, BD, BW)
-            d_w1, d_c1, d_w2 = load_tile(d_first, d_second, tile, D, W, BD, BW)
-            features, steepness = gelu_and_slope(dot(keys, w1, PRECISION) + c1[None, :])
-            d_before = dot(d_z2, tl.trans(w2), PRECISION) * steepness
-            d_before += load_rows(features_here, tile, t, W, BT, BW)
-            d_keys += dot(d_before, tl.trans(w1), PRECISION)
-            d_w1 += dot(tl.trans(keys), d_before, PRECISION)
-            d_c1 += tl.sum(d_before, 0)
-            d_w2 += dot(tl.trans(features), d_z2, PRECISION)
-            store_tile(d_first, d_second, tile, d_w1, d_c1, d_w2, D, W, BD, BW)
+        d_c2 += load_bias(into2 + W * D, D, D == BD, BD)
+        for row in range(0, T, BT):
+            token, exists = tokens_of(row + tl.arange(0, BT), batch, n, t, origin, way)
+            keys = load_tokens(k, program, n, token, exists, D, BD)
+            rate = last_rho * tl.load(lr + program * n + token, exists, 0.0).to(tl.float32)
+            target = load_tokens(v, program, n, token, exists, D, BD) - keys
+            found = load_rows(z2 + here * T * D, row, 0, T, D, BT, BD)
+            scale = load_bias(gamma + head * D, D, D == BD, BD)[None, :]
+            shift = load_bias(beta + head * D, D, D == BD, BD)[None, :]
+            normed, rstd, error, slope = inner_loss(found, target, scale, shift, real, eps, D)
+            if BLOCKS > 1:
+                d_slope = load_rows(d_slope2_here, row, 0, T, D, BT, BD)
+            _, d_z2 = slope_backward(normed, rstd, error, slope, scale, d_slope, real, D)
+            d_c2 += tl.sum(d_z2, 0)
+            for tile in range(0, W, BW):
+                w1, c1, w2 = load_tile(first_here, second_here, tile, D, W, BD, BW)
+                from1, from_c1, from2 = load_tile(end1, end2, tile, D, W, BD, BW)
+                before = dot(keys, w1, PRECISION) + c1[None, :]
+                features, steepness, curvature = gelu_twice(before)
+                d_before = dot(d_z2, tl.trans(w2), PRECISION)
+                d_before -= rate[:, None] * dot(slope, tl.trans(from2), PRECISION)
+                if CAUSAL:
+                    d_before += load_rows(features_here, row, tile, T, W, BT, BW)
+                d_back = load_rows(slope1_here, row, tile, T, W, BT, BW)
+                d_before *= steepness
+                d_before += d_back * dot(slope, tl.trans(w2), PRECISION) * curvature
+                store_rows(features_here, d_before, row, tile, T, W, BT, BW)
+                d_w1, d_c1, d_w2 = load_tile(into1, into2, tile, D, W, BD, BW)
+                d_w1 += dot(tl.trans(keys), d_before, PRECISION)
+                d_c1 += tl.sum(d_before, 0)
+                d_w2 += dot(tl.trans(features), d_z2, PRECISION)
+                d_w2 += dot(tl.trans(d_back * steepness), slope, PRECISION)
+                d_w1 += _once(from1, row, BLOCKS)
+                d_c1 += _once(from_c1, row, BLOCKS)
+                d_w2 += _once(from2, row, BLOCKS)
+                store_tile(into1, into2, tile, d_w1, d_c1, d_w2, D, W, BD, BW)
+        store_bias(into2 + W * D, d_c2, D, D == BD, BD)
         tl.debug_barrier()
 
-        d_c2 += tl.sum(d_z2, 0)
-        d_lr_here = last_rho * d_rate
-        if CAUSAL:
-            d_c2 += load_bias(asked2_here, D, W, BD)
-            d_keys += tl.load(d_k + at, mask, 0.0)
-            d_lr_here += tl.load(d_lr + program * n + token, exists, 0.0)
-        d_target = -scale * d_error
-        tl.store(d_k + at, d_keys - d_target, mask)
-        tl.store(d_v + at, d_target, mask)
-        tl.store(d_lr + program * n + token, d_lr_here, exists)
-        d_scale += tl.sum(error * d_error - normed * d_target, 0)
-        d_shift -= tl.sum(d_target, 0)
-        d_scales += tl.where(rows == last, tl.sum(lr_here * d_rate, 0), 0.0)
 
-    store_bias(d_second, d_c2, D, W, BD)
-    tl.store(d_gamma + program * D + columns, d_scale, columns < D)
-    tl.store(d_beta + program * D + columns, d_shift, columns < D)
-    tl.store(d_rho + program * t + rows, d_scales, rows < t)
+@triton.jit
+@no_type_check
+def _once(x, row, BLOCKS: tl.constexpr):
+    """x at a mini-batch's first block, else zeros."""
+    if BLOCKS == 1:
+        return x
+    else:
+        return tl.where(row == 0, x, 0.0)

@@ -42,13 +42,13 @@ def gelu_and_slope(z):
 
 @triton.jit
 @no_type_check
-def gelu_slope_and_curvature(z):
-    """gelu'(z) and gelu''(z)."""
+def gelu_twice(z):
+    """gelu(z), gelu'(z) and gelu''(z)."""
     p = _logistic(z)
     inner = TWICE_RATE + z * z * TWICE_RATE_CUBIC_3
     bend = p * (1 - p) * inner
     curve = bend * (1 - 2 * p) * inner + p * (1 - p) * z * (2 * TWICE_RATE_CUBIC_3)
-    return p + z * bend, 2 * bend + z * curve
+    return z * p, p + z * bend, 2 * bend + z * curve
 
 
 @triton.jit
@@ -111,6 +111,14 @@ def reading(ways, head, n, TURNED: tl.constexpr):
 
 @triton.jit
 @no_type_check
+def this_program(count, BLOCKS: tl.constexpr):
+    """Of a program for a block of tokens: its sample and head, mini-batch of `count`, and block."""
+    whole = tl.program_id(0) // BLOCKS
+    return (whole // count).to(tl.int64), whole % count, tl.program_id(0) % BLOCKS
+
+
+@triton.jit
+@no_type_check
 def tokens_of(rows, batch, n, t, origin, way):
     """Where the rows of mini-batch `batch` lie in the sequence, [BT] int64, and which exist."""
     read = batch * t + rows
@@ -126,7 +134,6 @@ def last_row(batch, n, t):
 
 @triton.jit
 @no_type_check
-def steps(rows, rho, rate, t):
-    """How much row i sees of the slope of row j <= i, rho_i lr_j, [BT, BT]."""
-    scales = tl.load(rho + rows, rows < t, 0.0).to(tl.float32)
-    return tl.where(rows[:, None] >= rows[None, :], scales[:, None] * rate[None, :], 0.0)
+def steps(rows, scales, others, rates):
+    """How much row i sees of the slope of another row j <= i, rho_i lr_j."""
+    return tl.where(rows[:, None] >= others[None, :], scales[:, None] * rates[None, :], 0.0)

@@ -11,56 +11,80 @@ from torch import Tensor
 from segttt.kernels.specimen import Specimen
 from segttt.kernels.ttt_mlp import (
     triton_answer,
-    triton_answer_backward,
+    triton_inner,
     triton_learn,
     triton_learn_backward,
+    triton_outer,
+    triton_taught,
 )
 
-Kernel = Literal["learn", "answer", "loss", "mixed_backward", "direct_backward", "learn_backward"]
+Kernel = Literal[
+    "learn",
+    "inner",
+    "answer",
+    "loss",
+    "queries_backward",
+    "keys_backward",
+    "weights_backward",
+    "learn_backward",
+    "tokens_backward",
+]
 
 RESIDENT = 512
 """Tokens times channels, both padded, up to which the weights stay in the registers of eight warps
-as the inner model learns: 32 channels and 16 tokens. Beyond, they would be pushed out of them in
-every mini-batch (1.6 kB per thread at 32 channels and 64 tokens); tiles of them go through L1."""
+as the inner model learns in tf32: 32 channels and 16 tokens. Beyond, they would be pushed out of
+them in every mini-batch (1.6 kB per thread at 32 channels and 64 tokens, 0.4 kB in float32 at 16);
+tiles of them go through L1."""
 
-TILES: dict[tuple[Kernel, int], tuple[int, int]] = {
-    ("learn", 16): (64, 8),
-    ("learn", 32): (64, 8),
-    ("learn", 64): (32, 8),
-    ("answer", 16): (32, 8),
-    ("answer", 32): (32, 8),
-    ("answer", 64): (16, 8),
-    ("mixed_backward", 16): (16, 4),
-    ("mixed_backward", 32): (32, 8),
-    ("mixed_backward", 64): (16, 8),
-    ("direct_backward", 64): (16, 8),
-    ("loss", 64): (32, 8),
-    ("learn_backward", 16): (16, 4),
-    ("learn_backward", 32): (16, 8),
-    ("learn_backward", 64): (16, 8),
+Cut = tuple[int, int, int]
+"""Tokens of a block, columns of a tile of the inner width, and warps."""
+
+TILES: dict[tuple[Kernel, str, int], Cut] = {
+    ("learn", "tf32", 16): (64, 32, 8),
+    ("learn", "tf32", 32): (64, 32, 8),
+    ("learn", "tf32", 128): (16, 32, 8),
+    ("learn", "ieee", 64): (32, 16, 8),
+    ("learn", "ieee", 128): (16, 16, 8),
+    ("inner", "ieee", 128): (16, 16, 8),
+    ("answer", "ieee", 64): (32, 16, 8),
+    ("answer", "ieee", 128): (16, 16, 8),
+    ("queries_backward", "ieee", 64): (32, 16, 8),
+    ("queries_backward", "ieee", 128): (16, 16, 8),
+    ("keys_backward", "ieee", 64): (32, 16, 8),
+    ("keys_backward", "ieee", 128): (16, 16, 8),
+    ("weights_backward", "ieee", 64): (32, 16, 8),
+    ("weights_backward", "ieee", 128): (32, 16, 8),
+    ("learn_backward", "tf32", 64): (32, 16, 8),
+    ("learn_backward", "tf32", 128): (16, 16, 8),
+    ("learn_backward", "ieee", 16): (32, 16, 8),
+    ("learn_backward", "ieee", 32): (32, 16, 8),
+    ("learn_backward", "ieee", 64): (32, 16, 8),
+    ("learn_backward", "ieee", 128): (16, 16, 8),
+    ("tokens_backward", "tf32", 128): (32, 16, 8),
+    ("tokens_backward", "ieee", 32): (32, 16, 8),
+    ("tokens_backward", "ieee", 128): (32, 16, 8),
 }
-"""Columns of a tile of the inner width, and warps, by kernel and padded mini-batch: of the tiles
-that push little out of the registers the widest, with which the chain waits least often."""
+"""By kernel, rounding and padded channels: as much at once as the registers of eight warps hold.
 
-FOR_WIDE_HEADS: dict[tuple[Kernel, int], tuple[int, int]] = {("learn", 64): (16, 8)}
-"""The same where a head has more than 32 channels."""
+More columns do not fit where the chain is longest: 32 in `learn_backward` are 320 bytes of stack at
+32 channels and 64 tokens."""
 
-OTHERS = (32, 4)
-"""The same for the kernels that fit anyway."""
-
-STACK: dict[Kernel, dict[int, int]] = {
-    "learn": {16: 64, 32: 512, 64: 256},
-    "answer": {16: 0, 32: 64, 64: 512},
-    "loss": {16: 0, 32: 0, 64: 320},
-    "mixed_backward": {16: 1280, 32: 1536, 64: 2304},
-    "direct_backward": {16: 0, 32: 0, 64: 320},
-    "learn_backward": {16: 64, 32: 512, 64: 5888},
-}
-"""Bytes per thread that a kernel may push out of the registers, by padded head width: a little more
-than it does as compiled for sm_90 by Triton 3.9."""
+OTHERS: Cut = (64, 16, 8)
+"""The same where it is not in the table."""
 
 ROOM = 2**26
 """Numbers that may lie between the launches of one call: 256 MB."""
+
+
+SHAPES = (
+    *((32, 64), (20, 64), (8, 64), (50, 64), (64, 64)),
+    *((32, 16), (8, 16), (64, 16), (32, 25), (64, 25)),
+    *((32, 128), (128, 64)),
+)
+"""Channels of a head and tokens of a mini-batch: those of the presets, short ones, and beyond."""
+
+STACK = {16: 0, 32: 0, 64: 64, 128: 96}
+"""Bytes per thread that a kernel may push out of the registers, by padded channels."""
 
 
 @dataclass(frozen=True)
@@ -69,29 +93,47 @@ class Plan:
 
     d: int
     wide: int
-    block_tokens: int
+    rows: int
+    """Of the tokens of a mini-batch: what they are rounded up to."""
     block_channels: int
     precision: str
 
+    def cut(self, kernel: Kernel) -> Cut:
+        """Of what the kernel goes through, no more than there is."""
+        key = (kernel, self.precision, self.block_channels)
+        tokens, tile, warps = TILES.get(key, OTHERS)
+        if kernel == "learn" and self.rows <= 32 and self.block_channels <= 64:
+            tile = 64
+        return min(tokens, self.rows), min(tile, _padded(self.wide)), warps
+
+    def blocks(self, kernel: Kernel) -> int:
+        """Blocks of tokens that make a mini-batch."""
+        return self.rows // self.cut(kernel)[0]
+
+    def tiles(self, kernel: Kernel) -> int:
+        """Tiles that make the inner width."""
+        return -(-self.wide // self.cut(kernel)[1])
+
     def constants(self, kernel: Kernel) -> dict[str, Any]:
-        """Their values for one kernel, `num_warps` and `num_stages` among them.
+        """What the kernel is compiled with, `num_warps` and `num_stages` among them.
 
         One stage, since a tile's loads come from L1 or L2 and what they would run ahead of is the
         state that they are part of.
         """
-        table = TILES | FOR_WIDE_HEADS if self.block_channels > 32 else TILES
-        tile, warps = table.get((kernel, self.block_tokens), OTHERS)
-        whole = max(16, triton.next_power_of_2(self.wide))
+        tokens, tile, warps = self.cut(kernel)
         chosen = {}
         if kernel == "learn":
-            held = self.block_tokens * self.block_channels <= RESIDENT and whole <= 128
+            whole = _padded(self.wide)
+            small = self.rows * self.block_channels <= RESIDENT and whole <= 128
+            held = small and self.precision == "tf32"
             tile, chosen = whole if held else tile, {"RESIDENT": held}
         return {
             "D": self.d,
             "W": self.wide,
-            "BT": self.block_tokens,
+            "BT": tokens,
             "BD": self.block_channels,
-            "BW": min(tile, whole),
+            "BW": tile,
+            "BLOCKS": self.rows // tokens,
             **chosen,
             "PRECISION": self.precision,
             "num_warps": warps,
@@ -102,12 +144,17 @@ class Plan:
 def plan(q: Tensor, tokens: int, wide: int) -> Plan:
     """For queries q [b, h, n, d] in mini-batches of `tokens`, and an inner width."""
     d = q.shape[3]
-    return Plan(d, wide, *_padded(tokens, d), precision(q))
+    return Plan(d, wide, _rows(tokens), _padded(d), precision(q))
 
 
-def _padded(*sizes: int) -> list[int]:
-    """Powers of two, none below what a product needs."""
-    return [max(16, triton.next_power_of_2(size)) for size in sizes]
+def _rows(tokens: int) -> int:
+    """Blocks of 64 tokens, or one that is smaller."""
+    return -(-tokens // 64) * 64 if tokens > 64 else _padded(tokens)
+
+
+def _padded(size: int) -> int:
+    """A power of two, not below what a product needs."""
+    return max(16, triton.next_power_of_2(size))
 
 
 def precision(q: Tensor) -> str:
@@ -136,37 +183,37 @@ def specimens() -> list[Specimen]:
     """Every kernel for the head widths of the presets, in full and in short mini-batches."""
     kernels: dict[Kernel, Any] = {
         "learn": triton_learn.learn_kernel,
+        "inner": triton_inner.inner_kernel,
         "answer": triton_answer.answer_kernel,
-        "loss": triton_answer.loss_kernel,
-        "mixed_backward": triton_answer_backward.mixed_backward_kernel,
-        "direct_backward": triton_answer_backward.direct_backward_kernel,
+        "loss": triton_inner.loss_kernel,
+        "queries_backward": triton_outer.queries_backward_kernel,
+        "keys_backward": triton_taught.keys_backward_kernel,
+        "weights_backward": triton_taught.weights_backward_kernel,
         "learn_backward": triton_learn_backward.learn_backward_kernel,
+        "tokens_backward": triton_taught.tokens_backward_kernel,
     }
-    full, short = [(d, 64) for d in (32, 20, 8, 50, 64)], [(d, 16) for d in (32, 8, 64)]
     return [
-        _specimen(name, kernel, Plan(d, 4 * d, *_padded(t, d), rounded))
-        for d, t in (*full, *short, (32, 25))
+        _specimen(name, kernel, Plan(d, 4 * d, _rows(t), _padded(d), rounded))
+        for d, t in SHAPES
         for rounded in ("tf32", "ieee")
         for name, kernel in kernels.items()
     ]
 
 
 def _specimen(name: Kernel, kernel: Any, plan: Plan) -> Specimen:
-    constants = plan.constants(name) | {"TURNED": True}
-    if name in ("answer", "learn_backward"):
-        constants["CAUSAL"] = True
-    warps, stages = constants.pop("num_warps"), constants.pop("num_stages")
-    types = dict.fromkeys(("n", "h", "t", "begin", "count", "batches"), "i32")
+    given = plan.constants(name) | {"TURNED": True, "CAUSAL": True, "AGAIN": True}
+    constants = {key: value for key, value in given.items() if key in kernel.arg_names}
+    types = dict.fromkeys(("n", "h", "t", "begin", "count"), "i32")
     types |= {"eps": "fp32", "ways": "*i32"} | dict.fromkeys(constants, "constexpr")
     if plan.precision == "tf32":
-        types |= dict.fromkeys(("q", "k", "v", "lr", "out", "d_out"), "*bf16")
+        types |= dict.fromkeys(("q", "k", "v", "lr", "d_out"), "*bf16")
     return Specimen(
-        name=f"ttt_mlp {name} d={plan.d} t={plan.block_tokens} {plan.precision}",
+        name=f"ttt_mlp {name} d={plan.d} t={plan.rows} {plan.precision}",
         kernel=kernel,
         signature={one: types.get(one, "*fp32") for one in kernel.arg_names},
         constants=constants,
-        num_warps=warps,
-        num_stages=stages,
-        stack_limit_bytes=STACK[name][plan.block_channels],
-        seconds_limit=60.0,
+        num_warps=given["num_warps"],
+        num_stages=given["num_stages"],
+        stack_limit_bytes=STACK[plan.block_channels],
+        seconds_limit=5.0,
     )

@@ -92,10 +92,12 @@ def check(inputs: list[Tensor], how: dict, rounding: float = 0.0) -> None:
 
 
 @pytest.mark.parametrize(("n", "t", "d", "form"), SHORT)
-def test_one_program_for_a_short_sequence(guarded, monkeypatch, n, t, d, form):
-    monkeypatch.setitem(triton_tune.SHORT_CHANNELS, "fp32", triton_tune.SHORT_CHANNELS["bf16"])
+def test_one_program_for_a_short_sequence_or_a_mini_batch_s_answers(
+    guarded, monkeypatch, n, t, d, form
+):
+    monkeypatch.setitem(triton_tune.FUSED, "fp32", triton_tune.FUSED["bf16"])
     inputs = draw(n, t, d)
-    assert triton_tune.plan(inputs[0], min(n, t)).runs("short_backward")
+    assert triton_tune.plan(inputs[0], min(n, t)).short
     check(inputs, FORMS[form])
 
 
@@ -162,4 +164,4 @@ def test_every_shape_of_the_table_has_a_specimen():
     names = [one.name for one in triton_tune.specimens()]
     assert len(set(names)) == len(names)
     assert "chain_backward fp32 d=128 t=64" in names
-    assert "short_backward bf16 d=32 t=64 not causal" in names
+    assert "short_forward bf16 d=32 t=64 not causal" in names
