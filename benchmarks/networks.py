@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 
 from segttt.cases import Batch
-from segttt.commands.adapt import settled, switched
 from segttt.commands.plan import Request, make
+from segttt.commands.plans.adapt import settled, switched
+from segttt.commands.predictions.segment import segment_case
 from segttt.commands.preprocess import preprocess
-from segttt.commands.segment import segment_case
 from segttt.commands.watch import Silent
 from segttt.config import preset as presets
 from segttt.config.network import UNetSpec

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segttt.commands.recorder import model_metadata
+from segttt.commands.runs.recorder import model_metadata
 from segttt.config.network import Topology, UNetSpec
 from segttt.config.plan import Inference, Normalisation, Plan
 from segttt.geometry.grid import Grid

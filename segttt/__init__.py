@@ -1,13 +1,13 @@
 """segttt: medical image segmentation with test-time-training and state-space U-Nets."""
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segttt.commands.resident import Predictor
 
+    __version__: str
+
 __all__ = ["Predictor", "__version__"]
-__version__ = version("segttt")
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +16,8 @@ def __getattr__(name: str) -> Any:
         from segttt.commands.resident import Predictor
 
         return Predictor
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("segttt")
     raise AttributeError(f"module 'segttt' has no attribute '{name}'")

@@ -23,7 +23,7 @@ import torch
 from benchmarks.engine.cost import Line, in_turns, run, table
 from benchmarks.peers import names
 from benchmarks.peers.peer import Arrays, Peer
-from segttt.commands.recorder import model_metadata
+from segttt.commands.runs.recorder import model_metadata
 from segttt.config.plan import Plan
 from segttt.io.models import save_tensors
 from segttt.io.workspace import Workspace
@@ -169,15 +169,11 @@ def restore(contest: Contest) -> list[Line]:
         "logits": [25, 75, 256, 256], "shape": [150, 512, 512],
         "spacing": [2.0, 1.6, 1.6], "new_spacing": [1.0, 0.8, 0.8], "threads": THREADS,
     }  # fmt: skip
-    found = in_turns(
-        {
-            "theirs": lambda: contest.theirs("restoring", **settings)["cpu"],
-            "ours": lambda: contest.ours("restoring", **settings)["cpu"],
-        },
-        1,
-    )
-    work = "25 logits to 150 x 512 x 512 and argmax, CPU"
-    return [Line(work, "s", found["theirs"], found["ours"], 10)]
+    pairs = [
+        (contest.theirs("restoring", **settings), contest.ours("restoring", **settings))
+        for _ in range(contest.repeats)
+    ]
+    return _medians("25 logits to 150 x 512 x 512 and argmax", pairs, 10)
 
 
 def start(contest: Contest) -> list[Line]:
@@ -205,9 +201,15 @@ def start(contest: Contest) -> list[Line]:
         )
         for _ in range(contest.repeats)
     ]
+    return lines + _medians("the predict command until its first window", pairs, 4)
+
+
+def _medians(work: str, pairs: list[tuple[Any, Any]], bar: float) -> list[Line]:
+    """CPU and wall seconds of both sides, which took turns."""
+    lines = []
     for unit in ("cpu", "wall"):
         a, b = (statistics.median(one[unit] for one in side) for side in zip(*pairs, strict=True))
-        lines.append(Line(f"the predict command until its first window, {unit}", "s", a, b, 4))
+        lines.append(Line(f"{work}, {unit}", "s", a, b, bar))
     return lines
 
 

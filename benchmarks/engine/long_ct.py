@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.engine.cost import Line, run, run_watched, table
 from benchmarks.peers.peer import Peer
-from segttt.commands.recorder import model_metadata
+from segttt.commands.runs.recorder import model_metadata
 from segttt.config.network import Topology
 from segttt.geometry.grid import Grid
 from segttt.io.images import write_image

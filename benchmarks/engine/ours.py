@@ -80,11 +80,13 @@ def restoring(settings: dict[str, Any]) -> dict[str, float]:
     """Seconds to bring logits to another grid and take the argmax."""
     import torch
 
+    from segttt.engine import compute as computing
     from segttt.geometry.argmax import classes_on_grid
     from segttt.geometry.resample import separate_axis
     from segttt.preprocessing.pipeline import RESTORE_BYTES
 
     torch.set_num_threads(settings["threads"])
+    computing.keep_freed_memory()  # as a prediction does
     classes, *shape = settings["logits"]
     logits = torch.randn(classes, *shape, generator=torch.Generator().manual_seed(0))
     target = tuple(settings["shape"])

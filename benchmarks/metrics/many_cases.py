@@ -26,7 +26,7 @@ import SimpleITK as sitk
 
 from benchmarks.metrics.organs import fill
 from segttt.commands.evaluate import evaluate
-from segttt.commands.scoring import Request
+from segttt.commands.scores.scoring import Request
 from segttt.commands.watch import Silent
 
 Item = TypeVar("Item")

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from benchmarks.metrics.protocol_cases import write_cells, write_pictures, write_volumes
 from segttt.commands.evaluate import evaluate
-from segttt.commands.pairing import pairs
-from segttt.commands.scoring import Kind, Request, score_files, scoring_of, told_by
+from segttt.commands.scores.pairing import pairs
+from segttt.commands.scores.scoring import Kind, Request, score_files, scoring_of, told_by
 from segttt.commands.watch import Silent
 from segttt.config.report import Protocol, Summary
 from segttt.metrics.protocols import case_mean

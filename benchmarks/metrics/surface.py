@@ -29,7 +29,7 @@ from nnunetv2.evaluation.evaluate_predictions import compute_metrics
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from benchmarks.metrics.organs import ORGANS, TOLERANCES, Pair, Three, balls, organs, random_mask
-from segttt.commands.scoring import Kind, score_files
+from segttt.commands.scores.scoring import Kind, score_files
 from segttt.config.report import Scoring
 from segttt.metrics.overlap import overlap
 from segttt.metrics.surface import assd, hd95, nsd, surface_scores, surfaces

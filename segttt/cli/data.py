@@ -10,7 +10,7 @@ from segttt.cli import console, options
 from segttt.cli.plan import report_failures
 
 if TYPE_CHECKING:
-    from segttt.commands.check_series import Found
+    from segttt.commands.datasets.series import Found
     from segttt.commands.init import Listed
     from segttt.commands.split import Split
 
@@ -50,7 +50,7 @@ def check(
     """
     from segttt.cluster.cores import usable_cores
     from segttt.commands.check import check as run
-    from segttt.commands.check_series import check_series
+    from segttt.commands.datasets.series import check_series
     from segttt.io.layouts.read import is_study
 
     if is_study(data):

@@ -72,8 +72,8 @@ def evaluate(
     """
     from segttt.cluster.cores import usable_cores
     from segttt.commands.evaluate import evaluate as run
-    from segttt.commands.pairing import pairs
-    from segttt.commands.scoring import Request
+    from segttt.commands.scores.pairing import pairs
+    from segttt.commands.scores.scoring import Request
 
     if protocol not in ("strict", "paper", "flare22", "nnunet"):
         raise UsageError(f"--protocol {protocol}: use strict, paper, flare22 or nnunet.")

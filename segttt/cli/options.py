@@ -67,7 +67,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")]
 
 if TYPE_CHECKING:
-    from segttt.commands.adapt import RecipeName
+    from segttt.commands.plans.adapt import RecipeName
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -8,7 +8,7 @@ import typer
 from segttt.cli import console, options
 
 if TYPE_CHECKING:
-    from segttt.commands.estimate import Estimate
+    from segttt.commands.plans.estimate import Estimate
     from segttt.config.plan import Plan
 
 SHOWN = 10  # failures printed; all are in check.json
@@ -48,8 +48,8 @@ def plan(
         _show(options.workspace_folder(workspace, preset, data), as_json=as_json)
         return
     from segttt.cluster.cores import usable_cores
-    from segttt.commands.estimate import estimate
     from segttt.commands.plan import Request, make
+    from segttt.commands.plans.estimate import estimate
     from segttt.io.workspace import Workspace
 
     folder = options.workspace_folder(workspace, preset, data)

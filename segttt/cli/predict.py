@@ -12,7 +12,7 @@ from segttt.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segttt.commands.outputs import Format, Output, SegType
+    from segttt.commands.predictions.outputs import Format, Output, SegType
 
 
 def predict(
@@ -104,7 +104,7 @@ def predict(
     from segttt.cases import Remedies
     from segttt.commands.predict import Options, plan_prediction
     from segttt.commands.predict import predict as run
-    from segttt.commands.soft_maps import Soft
+    from segttt.commands.predictions.soft_maps import Soft
 
     changed = options.settings(assignments, predict__mirror=mirror, predict__overlap=overlap)
     output = _output(written or [], seg_type)
@@ -145,7 +145,7 @@ def predict(
 
 
 def _output(written: list[str], seg_type: str) -> "Output":
-    from segttt.commands.outputs import Output
+    from segttt.commands.predictions.outputs import Output
 
     for one in written:
         if one not in ("nifti", "dicom-seg", "rtstruct"):

@@ -65,7 +65,7 @@ def report(
     """  # fmt: skip
     from segttt.commands.report import Budget, report_file
     from segttt.commands.report import report as write
-    from segttt.commands.report_sources import Request, find_sources
+    from segttt.commands.reports.sources import Request, find_sources
 
     request = Request(predictions, truth, images, scores, run, network, fold, seed)
     if dry_run:

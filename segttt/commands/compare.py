@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from segttt.commands.agreement import label_names, refuse_mixed
-from segttt.commands.results import Results, by_model
+from segttt.commands.scores.agreement import label_names, refuse_mixed
+from segttt.commands.scores.results import Results, by_model
 from segttt.config import preset as presets
 from segttt.config.comparison import ComparedModel, Comparison
 from segttt.config.preset import Preset

@@ -11,7 +11,7 @@ from segttt.commands.plan import Request, make
 from segttt.commands.predict import Options as PredictOptions
 from segttt.commands.predict import predict
 from segttt.commands.preprocess import preprocess
-from segttt.commands.scoring import Request as Scored
+from segttt.commands.scores.scoring import Request as Scored
 from segttt.commands.train import Options, Trained, train
 from segttt.commands.watch import Watch
 from segttt.config.plan import Plan

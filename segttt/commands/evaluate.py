@@ -8,15 +8,15 @@ from typing import Any
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
 from segttt.cluster.memory import memory_of
-from segttt.commands.pairing import Files, names_in, paired
-from segttt.commands.provenance import (
+from segttt.commands.scores.pairing import Files, names_in, paired
+from segttt.commands.scores.provenance import (
     ScoredFiles,
     files_json,
     provenance,
     rules_digest,
     seconds_per_case,
 )
-from segttt.commands.scoring import Kind, Request, Told, score_files, scoring_of, told_by
+from segttt.commands.scores.scoring import Kind, Request, Told, score_files, scoring_of, told_by
 from segttt.commands.watch import Watch
 from segttt.config.report import CaseScore, Scoring, StrictMeans, Summary
 from segttt.errors import CASE_ERRORS, ImageError, LayoutError, SegtttError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segttt.cases import Failure
-from segttt.commands.patients import with_patients
+from segttt.commands.datasets.patients import with_patients
 from segttt.config.dataset import Dataset
 from segttt.config.manifest import Manifest, ManifestCase
 from segttt.errors import LayoutError, UsageError

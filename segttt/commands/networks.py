@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from segttt.commands.adapt import network_spec
+from segttt.commands.plans.adapt import network_spec
 from segttt.config import preset as presets
 from segttt.config.network import NetworkSpec, Topology, UNetSpec
 from segttt.config.preset import Preset

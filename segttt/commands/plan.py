@@ -8,8 +8,8 @@ from typing import Any, Literal
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
 from segttt.cluster.memory import memory_of
-from segttt.commands.adapt import RecipeName, network_spec, settled, switched
-from segttt.commands.selection import case_ids, select_cases
+from segttt.commands.plans.adapt import RecipeName, network_spec, settled, switched
+from segttt.commands.plans.selection import case_ids, select_cases
 from segttt.commands.watch import Watch
 from segttt.config import preset as presets
 from segttt.config.dataset import CaseFiles, Dataset

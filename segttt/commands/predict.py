@@ -8,11 +8,11 @@ from typing import Any
 
 from segttt.cases import Case, Failure, Remedies, Volume
 from segttt.cluster.memory import memory_of
-from segttt.commands.facts import model_facts
-from segttt.commands.model import Model, load_model
-from segttt.commands.outputs import Output, is_intact, write_outputs
-from segttt.commands.segment import read_prepared
-from segttt.commands.soft_maps import Soft, room, write_soft_maps
+from segttt.commands.predictions.facts import model_facts
+from segttt.commands.predictions.model import Model, load_model
+from segttt.commands.predictions.outputs import Output, is_intact, write_outputs
+from segttt.commands.predictions.segment import read_prepared
+from segttt.commands.predictions.soft_maps import Soft, room, write_soft_maps
 from segttt.commands.watch import Watch
 from segttt.config.overrides import override
 from segttt.config.text import read_json

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import segttt
-from segttt.commands.model_card import facts_of, read_metrics
-from segttt.commands.report_scores import Scores, distributions, read_scores, tables
-from segttt.commands.report_sources import Request, Sources, find_sources
-from segttt.commands.report_views import choose, is_flat, views_of, without_folders
+from segttt.commands.reports.model_card import facts_of, read_metrics
+from segttt.commands.reports.scores import Scores, distributions, read_scores, tables
+from segttt.commands.reports.sources import Request, Sources, find_sources
+from segttt.commands.reports.views import choose, is_flat, views_of, without_folders
 from segttt.commands.watch import Watch
 from segttt.config.text import read_json
 from segttt.errors import UsageError

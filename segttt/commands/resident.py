@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from segttt.cases import Case, Segmentation, Volume
-from segttt.commands.model import load_model
+from segttt.commands.predictions.model import load_model
 from segttt.config.overrides import override
 from segttt.config.plan import Plan
 from segttt.engine import compute as computing

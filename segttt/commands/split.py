@@ -8,7 +8,7 @@ import numpy as np
 
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
-from segttt.commands.patients import groups_of, with_patients
+from segttt.commands.datasets.patients import groups_of, with_patients
 from segttt.commands.watch import Watch
 from segttt.config.dataset import CaseFiles, Dataset, Fold
 from segttt.config.splits import dump_splits

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 
 from segttt.cluster.stop import Stop, on_signals
-from segttt.commands.claim import claim
-from segttt.commands.recorder import Paused, Recorder
-from segttt.commands.validate import validate
+from segttt.commands.runs.claim import claim
+from segttt.commands.runs.recorder import Paused, Recorder
+from segttt.commands.runs.validate import validate
 from segttt.commands.watch import Watch
 from segttt.config.dataset import Dataset
 from segttt.config.plan import Plan

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from segttt.config.strict import Strict, first_fault
-from segttt.config.text import parse_yaml
 from segttt.errors import UsageError
 
 Record = TypeVar("Record", bound=Strict)
@@ -46,6 +45,8 @@ def parse(assignments: list[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
+    from segttt.config.yaml_text import parse_yaml  # slow to import; most commands set nothing
+
     try:
         value = parse_yaml(text)
     except ValueError:

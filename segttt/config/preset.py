@@ -11,7 +11,8 @@ from segttt.config.network import Topology, UNetSpec
 from segttt.config.plan import Evaluation, Inference, Scheme
 from segttt.config.recipe import Augmentation, Recipe
 from segttt.config.strict import Strict, first_fault
-from segttt.config.text import MAX_YAML_BYTES, parse_yaml, read_bounded
+from segttt.config.text import read_bounded
+from segttt.config.yaml_text import MAX_YAML_BYTES, parse_yaml
 from segttt.errors import UsageError
 
 

@@ -20,8 +20,9 @@ class Strict(BaseModel):
     """A frozen record that refuses unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False,
+        defer_build=True,  # a record that a command does not use costs nothing
+    )  # fmt: skip
     largest_bytes: ClassVar[int] = 16 * 2**20
     """Of the JSON file."""
 

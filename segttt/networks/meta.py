@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segttt.config.network import UNetSpec
-from segttt.networks.blocks import CONV, ChannelNorm, InstanceNorm, Steps, activation, conv_unit
+from segttt.networks.blocks import CONV, ChannelNorm, Steps, activation, conv_unit
+from segttt.networks.instance_norm import InstanceNorm
 from segttt.networks.layout import StageLayout
 from segttt.networks.mixer import Mixer
 

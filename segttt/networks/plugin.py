@@ -1,6 +1,5 @@
 """Networks of other packages."""
 
-from importlib.metadata import entry_points
 from inspect import signature
 
 import torch
@@ -23,6 +22,8 @@ class PluginNetwork(nn.Module):
 
     def __init__(self, spec: PluginSpec, topology: Topology, in_channels: int, classes: int):
         super().__init__()
+        from importlib.metadata import entry_points  # slow to import, and few networks are plugins
+
         found = entry_points(group=PLUGINS, name=spec.name)
         if not found:
             raise UsageError(

@@ -1,7 +1,6 @@
 """The table of networks: one name, one spec, where it comes from. Loads without torch."""
 
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from typing import Any
 
 from segttt.config.baselines import (
@@ -209,5 +208,7 @@ def spec(name: str) -> NetworkSpec:
 
 def _plugins() -> dict[str, str]:
     """Networks of installed packages: name and package."""
+    from importlib.metadata import entry_points  # slow to import
+
     found = entry_points(group=PLUGINS)
     return {one.name: one.dist.name if one.dist else one.value for one in found}

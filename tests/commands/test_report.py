@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segttt.cli.app import run
-from segttt.commands.report_views import choose
+from segttt.commands.reports.views import choose
 from tests.browser import specimen
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from segttt.config.text import parse_json, parse_yaml, read_bounded, read_json
+from segttt.config.text import parse_json, read_bounded, read_json
+from segttt.config.yaml_text import parse_yaml
 from segttt.errors import UsageError
 
 

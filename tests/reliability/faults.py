@@ -106,7 +106,8 @@ def at_end() -> None:
 
 def stop_the_clocks() -> None:
     """Nothing that is written tells how long it took, so equal runs write equal bytes."""
-    from segttt.commands import predict, recorder, train
+    from segttt.commands import predict, train
+    from segttt.commands.runs import recorder
     from segttt.engine import train as loop
 
     clock = SimpleNamespace(perf_counter=lambda: 0.0, monotonic=lambda: 0.0)
@@ -117,7 +118,7 @@ def stop_the_clocks() -> None:
 
 def plain_curves() -> None:
     """The figure of a training takes longer than the training; a line stands for it."""
-    from segttt.commands import recorder
+    from segttt.commands.runs import recorder
 
     recorder.curves_svg = lambda history, names: f"<svg>{json.dumps(history)}</svg>"
 
@@ -193,7 +194,9 @@ def more_memory(size: int) -> None:
 
 def starved(case: str, where: str, times: int, words: str) -> None:
     """Memory does not suffice at one place of one case, so many times."""
-    from segttt.commands import evaluate, predict, preprocess, scoring, segment
+    from segttt.commands import evaluate, predict, preprocess
+    from segttt.commands.predictions import segment
+    from segttt.commands.scores import scoring
     from segttt.engine.predict import SlidingWindow
 
     places: dict[str, list[tuple[Any, str, int]]] = {
@@ -244,7 +247,7 @@ def killed_at_step(at: int) -> None:
 
 def nan_at_step(at: int) -> None:
     """The loss of a step becomes NaN, once; tell the weights of each epoch and of each return."""
-    from segttt.commands.recorder import Recorder
+    from segttt.commands.runs.recorder import Recorder
     from segttt.engine.learner import Learner
 
     honest, left = Learner.loss, 1

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_SECONDS = 60.0
 NEEDED = (
-    "segttt.cli.app", "segttt.commands.estimate", "segttt.commands.evaluate",
+    "segttt.cli.app", "segttt.commands.plans.estimate", "segttt.commands.evaluate",
     "segttt.commands.predict", "segttt.commands.preprocess", "segttt.commands.train",
     "tests.reliability.faults", "torch._dynamo",
 )  # fmt: skip

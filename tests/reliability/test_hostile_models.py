@@ -8,7 +8,7 @@ import pytest
 
 from segttt import Predictor
 from segttt.cli.app import run
-from segttt.commands.model import load_model
+from segttt.commands.predictions.model import load_model
 from segttt.errors import SegtttError, UsageError
 from segttt.io.models import save_tensors
 from tests.pipeline.conftest import write_volume

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from segttt.commands.scoring import told_by
+from segttt.commands.scores.scoring import told_by
 from segttt.config import preset as presets
 from segttt.config.dataset import Dataset
 from segttt.config.fingerprint import Fingerprint

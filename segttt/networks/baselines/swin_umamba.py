@@ -16,6 +16,7 @@ from segttt.networks.baselines.visual_scan import (
     check_grid,
     vss_stage,
 )
+from segttt.networks.instance_norm import InstanceNorm
 
 DECODER_BLOCKS = 2
 
@@ -35,7 +36,7 @@ class SwinUMamba(nn.Module):
         width = spec.features
         widths = [width // 2, *(width << stage for stage in range(len(spec.depths)))]
         self.stem = nn.Sequential(
-            blocks.conv(in_channels, widths[0], (7, 7), (2, 2)), blocks.InstanceNorm(widths[0])
+            blocks.conv(in_channels, widths[0], (7, 7), (2, 2)), InstanceNorm(widths[0])
         )
         rates = drop_rates(0.0, spec.drop_path, spec.depths)
         self.encoder = VSSEncoder(widths[0], 2, width, spec.states, rates)

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segttt.networks.blocks import CONV, SLOPE, TRANSPOSED, instance_norm
+from segttt.networks.blocks import CONV, TRANSPOSED
+from segttt.networks.instance_norm import SLOPE, instance_norm
 
 
 class ResBlock(nn.Module):
@@ -22,7 +23,7 @@ class ResBlock(nn.Module):
         self.shortcut = conv(c_in, c_out, 1, bias=False) if c_in != c_out else None
 
     def forward(self, x: Float[Tensor, "b c_in *grid"]) -> Float[Tensor, "b c_out *grid"]:
-        inner = F.leaky_relu(instance_norm(self.first(x)), SLOPE)
+        inner = instance_norm(self.first(x), slope=SLOPE)
         inner = instance_norm(self.second(inner))
         outer = x if self.shortcut is None else instance_norm(self.shortcut(x))
         return F.leaky_relu(inner + outer, SLOPE)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from segttt.commands.results import Results
+from segttt.commands.scores.results import Results
 from segttt.config.report import CaseScore, Summary
 from segttt.errors import DataError, UsageError
 

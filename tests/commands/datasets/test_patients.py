@@ -1,6 +1,6 @@
 import pytest
 
-from segttt.commands.patients import groups_of, with_patients
+from segttt.commands.datasets.patients import groups_of, with_patients
 from segttt.config.dataset import CaseFiles, Dataset
 from segttt.errors import UsageError
 

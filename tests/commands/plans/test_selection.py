@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from segttt.commands.selection import case_ids, select_cases
+from segttt.commands.plans.selection import case_ids, select_cases
 from segttt.config.dataset import CaseFiles, Dataset
 from segttt.errors import UsageError
 

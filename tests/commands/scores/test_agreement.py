@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from segttt.commands.agreement import label_names, refuse_mixed
-from segttt.commands.results import Results
+from segttt.commands.scores.agreement import label_names, refuse_mixed
+from segttt.commands.scores.results import Results
 from segttt.config.report import Provenance, Scoring
 from segttt.errors import DataError, UsageError
 from segttt.metrics.summary import summarise

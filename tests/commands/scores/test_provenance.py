@@ -2,7 +2,7 @@
 
 import pytest
 
-from segttt.commands.provenance import (
+from segttt.commands.scores.provenance import (
     ScoredFiles,
     files_json,
     provenance,

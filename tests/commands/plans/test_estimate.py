@@ -2,7 +2,7 @@ from math import prod
 
 import pytest
 
-from segttt.commands.estimate import MEASURED_VOXELS, _small
+from segttt.commands.plans.estimate import MEASURED_VOXELS, _small
 from segttt.config.network import Topology
 from segttt.config.preset import load, names
 from segttt.networks.build import spec

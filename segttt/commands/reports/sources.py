@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segttt.cases import Case
-from segttt.commands.pairing import pairs
-from segttt.commands.scoring import told_by
+from segttt.commands.scores.pairing import pairs
+from segttt.commands.scores.scoring import told_by
 from segttt.config.dataset import Dataset
 from segttt.config.plan import Plan
 from segttt.config.text import read_json

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from segttt.commands.adapt import network_spec, settled, switched
+from segttt.commands.plans.adapt import network_spec, settled, switched
 from segttt.commands.watch import Silent
 from segttt.config.preset import Preset
 from segttt.config.recipe import Recipe

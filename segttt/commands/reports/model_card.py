@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segttt.commands.report_sources import Sources
+from segttt.commands.reports.sources import Sources
 from segttt.config.fingerprint import Fingerprint
 from segttt.config.plan import Plan
 from segttt.config.report import Summary

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segttt.commands.results import load
+from segttt.commands.scores.results import load
 from segttt.config.report import CaseScore, Summary
 from segttt.metrics.summary import case_mean
 from segttt.report.page_plots import Distribution, distribution
@@ -32,7 +32,7 @@ def value(case: CaseScore) -> float | None:
 
 
 def read_scores(folder: Path) -> Scores:
-    """What evaluate wrote, as `commands.results.load` reads it, in the order of a report."""
+    """What evaluate wrote, as `commands.scores.results.load` reads it, in the order of a report."""
     found = load(folder)
     return Scores(found.summary, sorted(found.cases.values(), key=_rank))
 

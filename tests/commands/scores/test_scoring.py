@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from segttt.cli.app import run
-from segttt.commands.scoring import Request, Told, scoring_of, told_by
+from segttt.commands.scores.scoring import Request, Told, scoring_of, told_by
 from segttt.errors import LayoutError
 
 SHAPE = (6, 8, 10)

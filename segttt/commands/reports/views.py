@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segttt.commands.report_scores import Scores, value
-from segttt.commands.report_sources import Sources
+from segttt.commands.reports.scores import Scores, value
+from segttt.commands.reports.sources import Sources
 from segttt.commands.watch import Watch
 from segttt.errors import DataError, GeometryError, ImageError
 from segttt.io.orient import turn

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segttt.commands.model import Model
+from segttt.commands.predictions.model import Model
 from segttt.config.plan import Plan
 from segttt.config.report import ModelFacts
 from segttt.config.text import MAX_BYTES, parse_json, read_bounded

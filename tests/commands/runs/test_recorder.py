@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from segttt.commands.recorder import Recorder, peak_bytes
+from segttt.commands.runs.recorder import Recorder, peak_bytes
 from segttt.config.plan import Plan
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segttt.commands.results import by_model, load
+from segttt.commands.scores.results import by_model, load
 from segttt.errors import LayoutError, UsageError
 from tests.commands.scored import trained, write_results
 from tests.metrics.cohorts import case, drawn

@@ -4,8 +4,8 @@ import json
 
 from torch import nn
 
-from segttt.commands.facts import model_facts
-from segttt.commands.model import Model
+from segttt.commands.predictions.facts import model_facts
+from segttt.commands.predictions.model import Model
 from segttt.config.network import UNetSpec
 from segttt.config.plan import Plan
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segttt.cases import Failure
 from segttt.cluster.memory import memory_of
-from segttt.commands.segment import segment_case, truth_classes
+from segttt.commands.predictions.segment import segment_case, truth_classes
 from segttt.commands.watch import Watch
 from segttt.config.dataset import CaseFiles
 from segttt.config.report import CaseScore, Summary

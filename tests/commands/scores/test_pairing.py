@@ -4,7 +4,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from segttt.commands.pairing import names_in, paired, pairs
+from segttt.commands.scores.pairing import names_in, paired, pairs
 from segttt.errors import LayoutError
 
 

@@ -1,0 +1,1 @@
+"""What is asked of a folder of data before it is planned."""

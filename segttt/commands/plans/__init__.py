@@ -1,0 +1,1 @@
+"""What a plan takes into account: features of the data, overrides, memory and time."""

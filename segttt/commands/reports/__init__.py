@@ -1,0 +1,1 @@
+"""What a report shows: sources, scores, views, the model card."""

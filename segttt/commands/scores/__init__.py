@@ -1,0 +1,1 @@
+"""Pairs of files, their scores, and scores read back."""
