@@ -92,3 +92,9 @@ def ran_out_of_memory(error: BaseException) -> bool:
         "bad_alloc", "CUDA out of memory", "STATUS_ALLOC_FAILED",
     )  # fmt: skip
     return named or any(mark in str(error) for mark in marks)
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of what a library says, which is where C++ libraries put the reason."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].strip()[-160:]

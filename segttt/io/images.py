@@ -3,18 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from jaxtyping import Float32, Int, Shaped
 
-from segttt.errors import GeometryError, ImageError, LabelError, ran_out_of_memory
+from segttt.errors import ImageError, LabelError, last_line, ran_out_of_memory
 from segttt.geometry.grid import Grid
-from segttt.io.checksums import check_compressed
 from segttt.io.files import replace_atomically, unwritable
 from segttt.io.names import ending
-from segttt.io.nifti import LARGEST_RATIO, read_nifti
+from segttt.io.nifti import read_nifti
 from segttt.io.orient import check_grid
-
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 
 def read_image(path: Path) -> tuple[Float32[np.ndarray, "c z y x"], Grid]:
@@ -65,19 +61,17 @@ def write_image(path: Path, array: Shaped[np.ndarray, "z y x"], grid: Grid) -> N
 
     A `ResourceError` names the file where the copy on disk is not what was to be written.
     """
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
-    image.SetSpacing(grid.spacing_mm[::-1])
-    image.SetOrigin(grid.origin_mm)
-    image.SetDirection(np.asarray(grid.direction)[::-1].T.ravel().tolist())
+    from segttt.io import itk
+
     with replace_atomically(path, array.nbytes) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=ending(path) != ".nii")
+            itk.write(temporary, array, grid)
             written, place = _read(temporary)
         except (RuntimeError, ImageError) as error:
             if ran_out_of_memory(error):
                 raise
             unread = isinstance(error, ImageError)
-            reason = "it cannot be read back" if unread else _last_line(error)
+            reason = "it cannot be read back" if unread else last_line(error)
             raise unwritable(path, reason, array.nbytes) from error
         same = written.shape[1:] == array.shape and np.array_equal(written[0], array)
         if not same or grid.difference(place):
@@ -87,59 +81,10 @@ def write_image(path: Path, array: Shaped[np.ndarray, "z y x"], grid: Grid) -> N
 def _read(path: Path) -> tuple[np.ndarray, Grid]:
     if not path.is_file():
         raise ImageError(f"{path}: does not exist.")
-    array, grid = read_nifti(path) if ending(path).startswith(".nii") else _read_itk(path)
+    if ending(path).startswith(".nii"):
+        array, grid = read_nifti(path)
+    else:
+        from segttt.io import itk  # slow to import, and reading NIfTI does not need it
+
+        array, grid = itk.read(path)
     return array, check_grid(grid, path)
-
-
-def _read_itk(path: Path) -> tuple[np.ndarray, Grid]:
-    check_compressed(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        _check_storage(reader, path)
-        image = reader.Execute()
-    except RuntimeError as error:
-        if ran_out_of_memory(error):
-            raise
-        if "orthonormal" in str(error) or "direction" in str(error).lower():
-            raise GeometryError(
-                f"{path}: its axes are not at right angles. Resample it."
-            ) from error
-        raise ImageError(
-            f"{path}: cannot be read as {ending(path)[1:]} ({_last_line(error)}). Is it complete?"
-        ) from error
-    array = sitk.GetArrayFromImage(image)
-    if image.GetDimension() < 3:
-        array = array[None]
-    array = array.reshape(-1, *array.shape[-3:])
-    rank = image.GetDimension()
-    spacing, origin = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
-    direction = np.eye(3)
-    used = min(rank, 3)
-    spacing[:used], origin[:used] = image.GetSpacing()[:used], image.GetOrigin()[:used]
-    matrix = np.asarray(image.GetDirection()).reshape(rank, rank)
-    direction[:used, :used] = matrix[:used, :used]
-    first, second, third = (tuple(float(v) for v in row) for row in direction.T[::-1])
-    grid = Grid(
-        (array.shape[1], array.shape[2], array.shape[3]),
-        (spacing[2], spacing[1], spacing[0]),
-        (origin[0], origin[1], origin[2]),
-        (first, second, third),  # pyright: ignore[reportArgumentType]
-    )
-    return array, grid
-
-
-def _check_storage(reader: sitk.ImageFileReader, path: Path) -> None:
-    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
-    if reader.GetNumberOfComponents() != 1 or "complex" in kind or "vector" in kind:
-        raise ImageError(f"{path}: holds {kind}. Save one real number per voxel and channel.")
-    size = reader.GetSize()
-    if not 2 <= len(size) <= 4 or min(size) < 1:
-        raise ImageError(f"{path}: has the dimensions {size}. Save one scan per file.")
-    if float(np.prod([float(n) for n in size])) > path.stat().st_size * LARGEST_RATIO:
-        raise ImageError(f"{path}: is cut: it cannot hold {size} voxels. Copy it again.")
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1].strip()[-160:]

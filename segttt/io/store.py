@@ -217,8 +217,21 @@ def _write(path: Path, array: np.ndarray, patch: tuple[int, ...]) -> None:
             blocks=lead + block,
             cparams={**COMPRESSION, "typesize": array.itemsize},
         )
+        same = _reads_back(path, voxels, chunk[0])
     except RuntimeError as error:  # which is all that it says of a full disk
         raise OSError(f"{path.name}: {error}") from error
+    if not same:
+        raise OSError(f"{path.name}: it differs after writing")
+
+
+def _reads_back(path: Path, voxels: np.ndarray, step: int) -> bool:
+    """Whether a file holds these voxels bit by bit; a layer of chunks at a time."""
+    written: Any = blosc2.open(str(path), mode="r")
+    lead = (slice(None),) * (voxels.ndim - 3)
+    layers = [(*lead, slice(z, z + step)) for z in range(0, voxels.shape[-3], step)]
+    return written.shape == voxels.shape and all(
+        written[layer].tobytes() == voxels[layer].tobytes() for layer in layers
+    )
 
 
 @lru_cache(maxsize=files_kept_open())

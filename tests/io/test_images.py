@@ -8,7 +8,7 @@ import SimpleITK as sitk
 
 from segttt.errors import GeometryError, ImageError, LabelError, ResourceError
 from segttt.geometry.grid import Grid
-from segttt.io import images
+from segttt.io import itk
 from segttt.io.images import read_image, read_label_image, write_image
 
 ENDINGS = ["nii", "nii.gz", "nrrd", "mha"]
@@ -154,7 +154,7 @@ def test_a_silently_cut_file_is_noticed_and_the_old_one_kept(save, voxels, monke
         write(image, name, **options)
         os.truncate(name, 200)
 
-    monkeypatch.setattr(images.sitk, "WriteImage", on_a_full_disk)
+    monkeypatch.setattr(itk.sitk, "WriteImage", on_a_full_disk)
     with pytest.raises(ResourceError, match=r"scan\.nii\.gz: cannot be written"):
         write_image(path, voxels + 1, oblique(voxels.shape))
     assert path.read_bytes() == before

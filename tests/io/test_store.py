@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from segttt.cases import Preparation, PreparedCase
-from segttt.errors import ImageError, UsageError
+from segttt.errors import ImageError, ResourceError, UsageError
+from segttt.io import store
 from segttt.io.store import StoredCase, class_locations, damaged, finished, write_case
 
 SHAPE = (20, 70, 33)
@@ -150,6 +151,20 @@ def test_nothing_half_written_stays(tmp_path, prepared, monkeypatch):
         write_case(tmp_path, prepared, (8, 8, 8), 4)
     assert list(tmp_path.iterdir()) == []
     assert finished(tmp_path / "none") == set()
+
+
+def test_what_reads_back_otherwise_is_no_case(tmp_path, prepared, monkeypatch):
+    asarray = store.blosc2.asarray
+
+    def damaged_on_the_way(voxels, **how):
+        changed = voxels.copy()
+        changed[..., 3, 2, 1] += 1
+        return asarray(changed, **how)
+
+    monkeypatch.setattr(store.blosc2, "asarray", damaged_on_the_way)
+    with pytest.raises(ResourceError, match=r"image.*it differs after writing"):
+        write_case(tmp_path, prepared, (16, 32, 32), 4)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_case_is_named(tmp_path):
