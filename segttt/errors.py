@@ -89,7 +89,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     named = type(error).__name__ in ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")
     marks = (
         "can't allocate memory", "Cannot allocate memory", "allocate memory for image",
-        "bad_alloc", "CUDA out of memory", "STATUS_ALLOC_FAILED",
+        "bad_alloc", "failed to map segment", "CUDA out of memory", "STATUS_ALLOC_FAILED",
     )  # fmt: skip
     return named or any(mark in str(error) for mark in marks)
 

@@ -186,7 +186,10 @@ def largest_file(size: int, *, deadly: bool) -> None:
 
 
 def more_memory(size: int) -> None:
-    """This process gets so many bytes more than it has, and no more."""
+    """This process gets so many bytes more than it has, and no more; libraries are loaded."""
+
+    import segttt.io.itk  # noqa: F401
+
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + size
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
