@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from segttt.cluster.memory import Gate
 from segttt.errors import CaseMemoryError, SegtttError
 
 Item = TypeVar("Item")
@@ -12,20 +13,27 @@ Result = TypeVar("Result")
 
 
 def map_cases(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    bytes_of: Callable[[Item], int] | None = None,
 ) -> Iterator[tuple[Item, Result | SegtttError]]:
     """Apply a function to each item in order; an expected error is a result, the others go on.
 
     Threads, not processes: reading, decompression and products release the interpreter, nothing
     has to be copied between processes and no worker can die unseen. At most two results per
-    worker wait in memory. What does not fit into memory is tried again while no other item runs.
+    worker wait in memory. Items run at once only as far as there is memory for what `bytes_of`
+    says that they take; what still does not fit is tried again while no other item runs.
     """
+    gate = Gate()
 
     def attempt(item: Item) -> Result | SegtttError:
-        try:
-            return function(item)
-        except SegtttError as error:
-            return error
+        with gate.room(bytes_of(item) if bytes_of else 0):
+            try:
+                return function(item)
+            except SegtttError as error:
+                return error
 
     def settle(item: Item, future: Future[Result | SegtttError]) -> Result | SegtttError:
         if not isinstance(future.result(), CaseMemoryError) or workers == 1:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Condition
 
 import psutil
 
@@ -18,6 +19,28 @@ def available_bytes() -> int:
 def resident_bytes() -> int:
     """Memory that this process holds now."""
     return psutil.Process().memory_info().rss
+
+
+class Gate:
+    """Lets items work at once only as far as there is memory for all; one always may."""
+
+    def __init__(self, budget: int | None = None):
+        self.budget = available_bytes() if budget is None else budget
+        self.held: list[int] = []
+        self.turn = Condition()
+
+    @contextmanager
+    def room(self, needed: int) -> Iterator[None]:
+        """Inside, so many bytes are this item's; waits until they are there."""
+        with self.turn:
+            self.turn.wait_for(lambda: not self.held or sum(self.held) + needed <= self.budget)
+            self.held.append(needed)
+        try:
+            yield
+        finally:
+            with self.turn:
+                self.held.remove(needed)
+                self.turn.notify_all()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from segttt.commands.watch import Watch
 from segttt.config import preset as presets
 from segttt.config.dataset import CaseFiles
 from segttt.errors import DataError, SegtttError
-from segttt.io.check import WARNING, check_case
+from segttt.io.check import WARNING, check_case, working_bytes
 from segttt.io.layouts.read import discover_segments, read_dataset
 
 
@@ -45,7 +45,7 @@ def check(
     def one(files: CaseFiles) -> list[str]:
         return check_case(files, dataset)
 
-    results = map_cases(one, dataset.cases, workers=workers)
+    results = map_cases(one, dataset.cases, workers=workers, bytes_of=working_bytes)
     for files, result in watch.track(results, "check", len(dataset.cases)):
         if isinstance(result, DataError):
             problems.setdefault(files.id, []).append(str(result))

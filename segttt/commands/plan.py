@@ -18,7 +18,7 @@ from segttt.config.plan import Plan
 from segttt.config.preset import Preset
 from segttt.config.splits import load_splits
 from segttt.errors import CASE_ERRORS, DataError, LayoutError, SegtttError, UsageError
-from segttt.io.check import case_of, undeclared_labels
+from segttt.io.check import case_of, undeclared_labels, working_bytes
 from segttt.io.layouts.manifest import read_manifest
 from segttt.io.layouts.read import discover_labels, read_dataset
 from segttt.io.volumes import read_volume
@@ -210,7 +210,7 @@ def _fingerprint(
 
     usable: list[tuple[CaseFiles, CaseSample]] = []
     failures: list[Failure] = []
-    results = map_cases(sample, dataset.cases, workers=request.workers)
+    results = map_cases(sample, dataset.cases, workers=request.workers, bytes_of=working_bytes)
     for files, result in watch.track(results, "check and fingerprint", len(dataset.cases)):
         if isinstance(result, CASE_ERRORS):
             failures.append(Failure(files.id, "check", str(result)))

@@ -11,7 +11,7 @@ from segttt.commands.watch import Watch
 from segttt.config.dataset import CaseFiles, Dataset
 from segttt.config.plan import Plan
 from segttt.errors import CASE_ERRORS, SegtttError
-from segttt.io.check import case_of
+from segttt.io.check import case_of, working_bytes
 from segttt.io.files import require_space
 from segttt.io.store import finished, write_case
 from segttt.io.volumes import read_volume
@@ -65,7 +65,7 @@ def _prepare(
             write_case(folder, prepare(volume, plan), plan.topology.patch, plan.classes)
 
     failures: list[Failure] = []
-    results = map_cases(one, missing, workers=workers)
+    results = map_cases(one, missing, workers=workers, bytes_of=working_bytes)
     for files, result in watch.track(results, "preprocess", len(missing)):
         if isinstance(result, CASE_ERRORS):
             failures.append(Failure(files.id, "preprocess", str(result)))

@@ -1,5 +1,6 @@
 """What is wrong with a case, in words for its owner."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,12 @@ import numpy as np
 from segttt.cases import Case, Volume
 from segttt.config.dataset import CaseFiles, Dataset
 from segttt.errors import DataError
+from segttt.io.names import ending
+from segttt.io.nifti import header_voxels
 from segttt.io.volumes import read_volume
 
+BYTES_PER_VOXEL = 20
+"""At the peak, measured: 18 while a fingerprint is taken, 15 while a case is prepared."""
 WARNING = "warning: "
 """Problems that start so do not keep a case from being used."""
 
@@ -18,6 +23,24 @@ def case_of(files: CaseFiles) -> Case:
     label = None if files.label is None else Path(files.label)
     masks = tuple((value, Path(one)) for value, names in files.masks.items() for one in names)
     return Case(files.id, tuple(Path(image) for image in files.images), label, masks)
+
+
+def working_bytes(files: CaseFiles) -> int:
+    """Estimate of what reading and preparing a case takes, from headers and sizes alone."""
+    voxels = sum(_voxels_about(Path(image)) for image in files.images)
+    return voxels * BYTES_PER_VOXEL
+
+
+def _voxels_about(path: Path) -> int:
+    """The voxels that a header tells, or as many as the files have bytes."""
+    try:
+        if ending(path).startswith(".nii"):
+            return header_voxels(path)
+        if path.is_dir():
+            return sum(one.stat().st_size for one in path.iterdir() if one.is_file())
+        return path.stat().st_size
+    except (OSError, EOFError, zlib.error, DataError):
+        return 0  # what is wrong with it is told where it is read
 
 
 def check_case(files: CaseFiles, dataset: Dataset) -> list[str]:

@@ -90,6 +90,15 @@ class Header:
     fields: np.void
 
 
+def header_voxels(path: Path) -> int:
+    """Voxels of a file by its header; an OSError or `ImageError` where that cannot be read."""
+    with path.open("rb") as file:
+        compressed = file.read(2) == GZIP
+        file.seek(0)
+        header = _header(gzip.GzipFile(fileobj=file) if compressed else file, path)
+    return int(np.prod([int(size) for size in header.shape]))
+
+
 def read_nifti(path: Path) -> tuple[np.ndarray, Grid]:
     """Voxels (c, z, y, x) in file axes, scaled as the header says, and the grid.
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from segttt.config.dataset import CaseFiles, Dataset
-from segttt.io.check import WARNING, case_of, check_case, undeclared_labels
+from segttt.io.check import (
+    BYTES_PER_VOXEL,
+    WARNING,
+    case_of,
+    check_case,
+    undeclared_labels,
+    working_bytes,
+)
 from segttt.io.volumes import read_volume
 
 
@@ -63,3 +70,20 @@ def test_undeclared_labels_of_a_volume(save, voxels):
     files = CaseFiles(id="a", images=(str(save("a.nii.gz", voxels)),))
     dataset = Dataset(name="d", layout="plain", channels=("CT",), labels={1: "one"}, cases=(files,))
     assert undeclared_labels(read_volume(case_of(files), 1), dataset) == []
+
+
+def test_what_a_case_takes_is_known_from_headers(save, voxels, tmp_path):
+    two = tuple(str(save(f"a_{i}.nii.gz", voxels)) for i in range(2))
+    assert working_bytes(CaseFiles(id="a", images=two)) == 2 * voxels.size * BYTES_PER_VOXEL
+    (tmp_path / "series").mkdir()
+    for name, size in (("1", 300), ("2", 500)):
+        (tmp_path / "series" / name).write_bytes(bytes(size))
+    series = CaseFiles(id="s", images=(str(tmp_path / "series"),))
+    assert working_bytes(series) == 800 * BYTES_PER_VOXEL
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8bcut", b"no header at all"])
+def test_what_cannot_be_read_takes_nothing(tmp_path, content):
+    (tmp_path / "x.nii.gz").write_bytes(content)
+    for name in ("x.nii.gz", "absent.nii.gz"):
+        assert working_bytes(CaseFiles(id="x", images=(str(tmp_path / name),))) == 0
