@@ -10,7 +10,7 @@ from segttt.cases import Case, Failure, Remedies, Volume
 from segttt.cluster.memory import memory_of
 from segttt.commands.predictions.facts import model_facts
 from segttt.commands.predictions.model import Model, load_model
-from segttt.commands.predictions.outputs import Output, is_intact, write_outputs
+from segttt.commands.predictions.outputs import Output, is_intact, write_cells, write_outputs
 from segttt.commands.predictions.segment import read_prepared
 from segttt.commands.predictions.soft_maps import Soft, room, write_soft_maps
 from segttt.commands.watch import Watch
@@ -62,7 +62,7 @@ def predict(scans: Path, model: Path, out: Path, options: Options, watch: Watch)
         raise LayoutError(f"{scans}: holds no scan that can be read.{reason}")
     if inputs.skipped:
         watch.note(f"Left out, as they are no volumes: {inputs.skipped}")
-    with locked(out, "predicts", rooms=("entropy", "probabilities/*")):
+    with locked(out, "predicts", rooms=("entropy", "probabilities/*", "instances")):
         return _predict(loaded, inputs, out, options, watch)
 
 
@@ -123,6 +123,8 @@ def _one(predictor: SlidingWindow, case: Case, out: Path, options: Options) -> d
         written = write_outputs(out, case, segmentation, labels, options.output)
         if maps:
             written["maps"] = write_soft_maps(out, volume, maps, labels, soft)
+        if predictor.plan.instances:
+            written.setdefault("maps", []).append(write_cells(out, volume, classes))
     return {
         **written,
         "shape": list(volume.source.shape),
@@ -174,4 +176,5 @@ def _is_done(out: Path, manifest: dict[str, Any], case: Case, options: Options) 
     if not entry:
         return False
     found = {Path(one["file"]).parts[0] for one in entry.get("maps", ())}
-    return found >= set(options.soft.kinds) and is_intact(out, entry, options.output.formats)
+    wanted = {*options.soft.kinds, *(("instances",) if manifest["instances"] else ())}
+    return found >= wanted and is_intact(out, entry, options.output.formats)

@@ -168,6 +168,15 @@ def map_name(case: Case) -> str:
     return f"{case.id}.tif" if is_picture(Path(name)) else name
 
 
+def write_numbers(path: Path, labels: Integer[np.ndarray, "z y x"], volume: Volume) -> None:
+    """Write a canonical label map in its own type on the grid of the source, read back, compare."""
+    turned = np.ascontiguousarray(turn_back(labels, volume.orientation))
+    if is_picture(path):
+        write_label_picture(path, turned)
+    else:
+        write_image(path, turned, volume.source)
+
+
 def write_map(path: Path, values: Float32[np.ndarray, "z y x"], volume: Volume) -> None:
     """Write canonical real numbers on the grid of the source file, read back and compare."""
     turned = np.ascontiguousarray(turn_back(values, volume.orientation))

@@ -4,9 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from imageio.v3 import imread
 
 from segttt.cli.app import run
+from segttt.preprocessing.cells import decode
 
 ONE_STEP = [
     "train", "--preset", "laptop", "--epochs", "1", "--iters", "1", "--fold", "all",
@@ -90,6 +93,14 @@ def test_pictures_with_instances_of_many_sizes(shared_data, tmp_path, capsys):
     command = ["predict", str(data / "imagesTs"), "-m", str(folder), "-o", str(out), "--no-mirror"]
     assert run(command) == 0
     assert run(["evaluate", str(out), str(data / "labelsTs")]) == 0
+    for path in sorted((data / "imagesTs").iterdir()):
+        classes, cells = imread(out / path.name), imread(out / "instances" / path.name)
+        assert cells.dtype == np.uint16
+        np.testing.assert_array_equal(cells, decode(classes))
+    assert run(["evaluate", str(out / "instances"), str(data / "labelsTs"), "--instances"]) == 0
+    (out / "instances" / path.name).unlink()
+    assert run([*command, "--skip-done"]) == 0
+    assert (out / "instances" / path.name).is_file()
     capsys.readouterr()
 
 

@@ -5,10 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from segttt.cases import Case, Segmentation
+import numpy as np
+from jaxtyping import Integer
+
+from segttt.cases import Case, Segmentation, Volume
 from segttt.errors import UsageError
-from segttt.io.files import digest
-from segttt.io.volumes import is_series, segmentation_name, write_dicom, write_segmentation
+from segttt.io.files import digest, make_folder
+from segttt.io.volumes import (
+    is_series,
+    segmentation_name,
+    write_dicom,
+    write_numbers,
+    write_segmentation,
+)
 
 Format = Literal["nifti", "dicom-seg", "rtstruct"]
 SegType = Literal["binary", "labelmap"]
@@ -51,6 +60,19 @@ def write_outputs(
         if write_dicom(target, case, segmentation, labels, kind, optional=optional):
             entry[ENTRIES[one]] = {"file": target.name, "sha256": digest(target)}
     return entry
+
+
+def write_cells(out: Path, volume: Volume, classes: Integer[np.ndarray, "z y x"]) -> dict[str, Any]:
+    """Write the objects that interior and boundary show, numbered in 16 bits, `instances/CASE`."""
+    from segttt.preprocessing.cells import decode  # scikit-image is slow to import
+
+    cells = decode(classes)
+    dtype = np.uint16 if cells.max() < 2**16 else np.uint32
+    name = Path("instances") / segmentation_name(volume.case)
+    name = name.with_suffix(".tif") if dtype == np.uint32 and name.suffix == ".png" else name
+    make_folder(out / name.parent)
+    write_numbers(out / name, cells.astype(dtype), volume)
+    return {"file": name.as_posix(), "sha256": digest(out / name)}
 
 
 def is_intact(out: Path, entry: Mapping[str, Any], formats: Sequence[Format] = ()) -> bool:
