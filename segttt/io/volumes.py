@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Int, Integer
+from jaxtyping import Int, Integer, Shaped
 
 from segttt.cases import Case, Segmentation, Volume
 from segttt.errors import GeometryError, ImageError, LabelError
@@ -168,22 +168,15 @@ def map_name(case: Case) -> str:
     return f"{case.id}.tif" if is_picture(Path(name)) else name
 
 
-def write_numbers(path: Path, labels: Integer[np.ndarray, "z y x"], volume: Volume) -> None:
-    """Write a canonical label map in its own type on the grid of the source, read back, compare."""
-    turned = np.ascontiguousarray(turn_back(labels, volume.orientation))
-    if is_picture(path):
-        write_label_picture(path, turned)
-    else:
-        write_image(path, turned, volume.source)
-
-
-def write_map(path: Path, values: Float32[np.ndarray, "z y x"], volume: Volume) -> None:
-    """Write canonical real numbers on the grid of the source file, read back and compare."""
+def write_map(path: Path, values: Shaped[np.ndarray, "z y x"], volume: Volume) -> None:
+    """Write canonical numbers in their own type on the grid of the source, read back, compare."""
     turned = np.ascontiguousarray(turn_back(values, volume.orientation))
-    if is_picture(path):
+    if not is_picture(path):
+        write_image(path, turned, volume.source)
+    elif turned.dtype.kind == "f":
         write_map_picture(path, turned)
     else:
-        write_image(path, turned, volume.source)
+        write_label_picture(path, turned)
 
 
 DicomKind = Literal["binary", "labelmap", "rtstruct"]

@@ -15,7 +15,7 @@ from segttt.io.volumes import (
     is_series,
     segmentation_name,
     write_dicom,
-    write_numbers,
+    write_map,
     write_segmentation,
 )
 
@@ -32,7 +32,7 @@ class Output:
     """How segmentations are written."""
 
     formats: Sequence[Format] = ()
-    """None: files as they came in; of DICOM series NIfTI, and DICOM SEG where it is possible."""
+    """Empty: files as they came in; of DICOM series NIfTI, and DICOM SEG where it is possible."""
     seg_type: SegType = "binary"
 
 
@@ -71,7 +71,7 @@ def write_cells(out: Path, volume: Volume, classes: Integer[np.ndarray, "z y x"]
     name = Path("instances") / segmentation_name(volume.case)
     name = name.with_suffix(".tif") if dtype == np.uint32 and name.suffix == ".png" else name
     make_folder(out / name.parent)
-    write_numbers(out / name, cells.astype(dtype), volume)
+    write_map(out / name, cells.astype(dtype), volume)
     return {"file": name.as_posix(), "sha256": digest(out / name)}
 
 
