@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,14 +71,16 @@ def passes(
     for name, way, bar in zip(("forward", "both"), (forward, both), bars, strict=True):
         runs = {who: way(call, given) for who, (call, given) in entries.items()}
         if PLAIN in runs:
-            runs[PLAIN] = _plainly(runs[PLAIN])
+            runs[PLAIN] = plainly(runs[PLAIN])
         yield Contest(f"{task}, {name}", runs, bar)
 
 
-def _plainly(call: Callable[[], object]) -> Callable[[], object]:
-    def run() -> None:
+def plainly(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call in our plain PyTorch, whatever the operator would choose."""
+
+    def run(*given: object) -> Any:
         with backend.reference_only():
-            call()
+            return call(*given)
 
     return run
 

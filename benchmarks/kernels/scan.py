@@ -2,14 +2,17 @@
 
     python benchmarks/kernels/scan.py [--device cpu] [--repeats N] [--threads N]
 
-mamba-ssm is there where its CUDA scan can be imported. It gets its own layout, channels before
-tokens, without the cost of turning ours; as a backend (train.scan=mamba) it has that cost, too.
+mamba-ssm is there where it can be imported: its CUDA scan on a GPU, its reference in PyTorch on a
+CPU. It gets its own layout, channels before tokens, without the cost of turning ours; as a backend
+(train.scan=mamba) it has that cost, too.
 """
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
+from types import ModuleType
 
 import contest
 import torch
@@ -33,20 +36,33 @@ def inputs(b: int, g: int, n: int, d: int, like: Tensor, s: int = 16) -> list[Te
 
 def on_cpu(like: Tensor) -> Iterator[contest.Contest]:
     shapes = {
-        "1x1x4096x128": (1, 1, 4096, 128),
         "CT bottleneck, 2x1x210x640": (2, 1, 210, 640),
         "CT stage 4, two orders, 2x2x840x640": (2, 2, 840, 640),
         "CT stage 3, 2x1x6720x512": (2, 1, 6720, 512),
     }
-    for index, (task, shape) in enumerate(shapes.items()):
+    for who, bar in (("segttt", "25"), (contest.PLAIN, "2.5")):
+        yield from _against_simple(who, (1, 1, 4096, 128), bar, like)
+    for task, shape in shapes.items():
         given = inputs(*shape, like)
         entries = {"segttt": (selective_scan, given), contest.PLAIN: (selective_scan, given)}
-        if index == 0:
-            entries["token by token"] = (reference.selective_scan, given)
-            bars = ("1.7 ms on two cores", "60 ms on two cores")
-            yield from contest.passes(task, entries, bars)
-        else:
-            yield from contest.passes(task, entries)
+        yield from contest.passes(task, entries)
+
+
+def _against_simple(
+    who: str, shape: tuple[int, int, int, int], bar: str, like: Tensor
+) -> Iterator[contest.Contest]:
+    """Forward on the whole shape. Backward on an eighth of its tokens: mamba-ssm's reference fills
+    a gradient of the whole sequence for each token, minutes at 4096."""
+    b, g, n, d = shape
+    for tokens, way in ((n, contest.forward), (n // 8, contest.both)):
+        given = inputs(b, g, tokens, d, like)
+        call = contest.plainly(selective_scan) if who == contest.PLAIN else selective_scan
+        runs = {who: way(call, given)}
+        if mamba := _mamba_reference():
+            runs["mamba-ssm's reference"] = way(mamba, _own(_turned(given)))
+        runs["token by token"] = way(reference.selective_scan, given)
+        yield contest.Contest(f"{b}x{g}x{tokens}x{d}, {way.__name__}", runs, bar)
+        bar = ""
 
 
 def on_gpu(like: Tensor) -> Iterator[contest.Contest]:
@@ -60,7 +76,7 @@ def on_gpu(like: Tensor) -> Iterator[contest.Contest]:
         given = inputs(*shape, like)
         entries = {"segttt": (selective_scan, given)}
         if mamba:
-            entries["mamba-ssm"] = (mamba, [x.detach().requires_grad_() for x in _turned(given)])
+            entries["mamba-ssm"] = (mamba, _own(_turned(given)))
         if shape[2] < LONG:
             entries[contest.PLAIN] = (selective_scan, given)
         yield from contest.passes(task, entries, bars)
@@ -68,7 +84,7 @@ def on_gpu(like: Tensor) -> Iterator[contest.Contest]:
     entries = {"segttt": (partial(selective_scan, backwards=[False, True]), given)}
     if mamba:
         twice = partial(_both_ways, mamba)
-        entries["mamba-ssm twice, flips"] = (twice, [x.detach().requires_grad_() for x in given])
+        entries["mamba-ssm twice, flips"] = (twice, _own(given))
         entries["mamba-ssm as backend"] = (_as_backend, given)
     yield from contest.passes("CT stage 3, both ways, 2x2x6720x512", entries, ("1.2", "1.2"))
 
@@ -78,10 +94,33 @@ def _mamba() -> Callable[..., Tensor] | None:
     with suppress(ImportError):
         from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
-        return lambda u, dt, A, B, C, D, bias: selective_scan_fn(
-            u, dt, A, B, C, D, delta_bias=bias, delta_softplus=True
-        )
+        return _softplus(selective_scan_fn)
     return None
+
+
+@cache
+def _mamba_reference() -> Callable[..., Tensor] | None:
+    """The same function in PyTorch, as mamba-ssm defines it; importing it wants its CUDA module."""
+    found = find_spec("mamba_ssm")
+    if found is None:
+        return None
+    package = ModuleType("mamba_ssm")  # the package itself imports language models
+    package.__path__ = list(found.submodule_search_locations or ())
+    sys.modules |= {"mamba_ssm": package, "selective_scan_cuda": ModuleType("selective_scan_cuda")}
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_ref
+
+    return _softplus(selective_scan_ref)
+
+
+def _softplus(scan: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda u, dt, A, B, C, D, bias: scan(
+        u, dt, A, B, C, D, delta_bias=bias, delta_softplus=True
+    )
+
+
+def _own(given: list[Tensor]) -> list[Tensor]:
+    """The same numbers, with gradients of their own."""
+    return [x.detach().requires_grad_() for x in given]
 
 
 def _turned(given: list[Tensor], scan: int = 0) -> list[Tensor]:
