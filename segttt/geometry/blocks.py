@@ -42,7 +42,7 @@ def blocks(
         for low in range(done, ready, step):
             high = min(low + step, ready)
             a, b = first[low], last[high - 1] + 1
-            rows = bands(matrix[low:high, a:b])
+            rows = bands(matrix[low:high, a:b], held.device)
             yield held[:, a - start : b - start], None if rows.straight else rows
         done = ready
         drop = min(first[done] if done < shape[0] else stop, stop) - start

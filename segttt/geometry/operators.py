@@ -17,7 +17,7 @@ Order = Literal[0, 1, 3]
 
 EDGE = 12  # voxels of repeated edge before the spline filter; its pole to the 12th is 1e-7
 NEGLIGIBLE = 1e-9  # weights of the spline below this are cut, which makes the operator a band
-BAND_ROWS = 32  # rows per product: few enough to skip most zeros, enough to keep BLAS busy
+BAND_ROWS = 32  # per product on a CPU: few enough to skip most zeros, enough to keep BLAS busy
 
 
 @lru_cache(maxsize=256)
@@ -79,31 +79,30 @@ class Bands:
     new: int
     parts: tuple[tuple[slice, slice, Tensor], ...]
     """Rows, samples and weights."""
-
-    @property
-    def straight(self) -> bool:
-        """Whether the operator leaves everything as it is."""
-        return self.old == self.new and all(
-            rows == used and torch.equal(weights, torch.eye(len(weights)))
-            for rows, used, weights in self.parts
-        )
+    straight: bool
+    """Whether the operator leaves everything as it is."""
 
 
-def bands(matrix: Float32[Tensor, "new old"]) -> Bands:
-    """Cut an operator into bands."""
+def bands(matrix: Float32[Tensor, "new old"], device: torch.device | None = None) -> Bands:
+    """Cut an operator into bands, in that device's memory."""
     parts = []
-    for first in range(0, len(matrix), BAND_ROWS):
-        rows = matrix[first : first + BAND_ROWS]
+    # A GPU multiplies with the zeros sooner than it starts another product.
+    step = len(matrix) if device is not None and device.type == "cuda" else BAND_ROWS
+    for first in range(0, len(matrix), step):
+        rows = matrix[first : first + step]
         used = rows.any(dim=0).nonzero().flatten().tolist() or [0]
         span = slice(used[0], used[-1] + 1)
-        parts.append((slice(first, first + len(rows)), span, rows[:, span].contiguous()))
-    return Bands(matrix.shape[1], len(matrix), tuple(parts))
+        weights = rows[:, span].contiguous()
+        parts.append((slice(first, first + len(rows)), span, weights.to(device)))
+    new, old = matrix.shape
+    straight = new == old and torch.equal(matrix, torch.eye(new))
+    return Bands(old, new, tuple(parts), straight)
 
 
 @lru_cache(maxsize=256)
-def banded(old: int, new: int, order: Order) -> Bands:
+def banded(old: int, new: int, order: Order, device: torch.device) -> Bands:
     """`operator` as bands; cached, not to be changed."""
-    return bands(operator(old, new, order))
+    return bands(operator(old, new, order), device)
 
 
 def multiply(tensor: Float[Tensor, "*before"], axis: int, by: Bands) -> Float[Tensor, "*after"]:
@@ -113,7 +112,7 @@ def multiply(tensor: Float[Tensor, "*before"], axis: int, by: Bands) -> Float[Te
     outer, _, inner = flat.shape
     result = flat.new_empty(outer, by.new, inner)
     for rows, used, weights in by.parts:
-        weights, part, target = weights.to(flat), flat[:, used], result[:, rows]
+        weights, part, target = weights.to(flat.dtype), flat[:, used], result[:, rows]
         if inner == 1:  # the transposed product runs over long rows instead
             torch.mm(part[..., 0], weights.T, out=target[..., 0])
         elif outer == 1:

@@ -23,7 +23,7 @@ def resample(
     for axis in sorted(axes, key=lambda one: shape[one] / tensor.shape[lead + one]):
         old, new = tensor.shape[lead + axis], shape[axis]
         if old != new:
-            tensor = multiply(tensor, lead + axis, banded(old, new, orders[axis]))
+            tensor = multiply(tensor, lead + axis, banded(old, new, orders[axis], tensor.device))
     return tensor
 
 
