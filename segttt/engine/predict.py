@@ -106,9 +106,12 @@ class SlidingWindow:
         rows = [list(group) for _, group in groupby(places, key=lambda corner: corner[0])]
         ends = [row[0][0] for row in rows[1:]] + [shape[0]]
         for row, end in zip(rows, ends, strict=True):
+            # One copy to a GPU for all the windows of a row, which overlap.
+            slab = torch.from_numpy(image[:, row[0][0] : row[0][0] + self.patch[0]])
+            slab = slab.to(effort.compute.device)
             for first in range(0, len(row), effort.tiles):
                 tiles = row[first : first + effort.tiles]
-                for corner, logits in zip(tiles, self._windows(image, tiles, effort), strict=True):
+                for corner, logits in zip(tiles, self._windows(slab, tiles, effort), strict=True):
                     blend.add(logits.to(effort.sums), weight, corner)
                 made += len(tiles)
                 if self.progress:
@@ -119,16 +122,14 @@ class SlidingWindow:
 
     @torch.inference_mode()
     def _windows(
-        self, image: np.ndarray, places: Sequence[Sequence[int]], effort: Effort
+        self, slab: Float[Tensor, "c _ _ _"], places: Sequence[Sequence[int]], effort: Effort
     ) -> Float[Tensor, "n k z y x"]:
-        boxes = [
-            tuple(slice(a, a + n) for a, n in zip(corner, self.patch, strict=True))
-            for corner in places
-        ]
-        windows = torch.from_numpy(np.stack([image[:, *box] for box in boxes]))
+        """Logits of the windows at `places`; the slab is as thick as a window."""
+        _, height, width = self.patch
+        windows = torch.stack([slab[..., y : y + height, x : x + width] for _, y, x in places])
         flat = self.plan.topology.rank == 2
         compute = effort.compute
-        images = compute.arrange((windows[:, :, 0] if flat else windows).to(compute.device))
+        images = compute.arrange(windows[:, :, 0] if flat else windows)
         axes = self.plan.mirror_axes if self.plan.predict.mirror else ()
         logits = mirrored_mean(lambda copies: self._ensemble(copies, compute), images, axes)
         return logits[:, :, None] if flat else logits
