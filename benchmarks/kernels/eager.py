@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segttt.networks.ttt import TTT
+
 
 def normalise(z: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     rstd = torch.rsqrt(z.var(-1, keepdim=True, correction=0) + eps)
@@ -43,6 +45,28 @@ def ttt_linear(q, k, v, lr, rho, W0, b0, gamma, beta, eps=1e-6, causal=True):  #
         W, b = ends
         outs.append(Q + scale * normalise(z, eps)[0] + shift)
     return torch.cat(outs, 2).to(q.dtype)
+
+
+def ttt_layer(x: Tensor, layer: TTT) -> Tensor:
+    """What `layer` computes along the raster with the weights that it has, if it has no options."""
+    t, inner = len(layer.position), layer.inner
+    q, k, v, lr = (part(x) for part in (layer.q, layer.k, layer.v, layer.lr))
+    q, k, v = (one.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for one in (q, k, v))
+    rates = layer.inner_lr / layer.head_width * torch.sigmoid(lr).transpose(1, 2)
+    rho = F.relu(1 / torch.arange(1, t + 1, device=x.device) + layer.position)
+    weights = (inner.W, inner.b, inner.gamma, inner.beta)
+    out = ttt_linear(rotary(q, t), rotary(k, t), v, rates, rho, *weights)
+    return layer.o(layer.post_norm(out.transpose(1, 2).flatten(2)))
+
+
+def rotary(x: Tensor, t: int) -> Tensor:
+    """Rotary positions within mini-batches of t tokens."""
+    n, d = x.shape[-2:]
+    position = torch.arange(n, device=x.device) % t
+    frequency = 10_000.0 ** (-torch.arange(0, d, 2, device=x.device) / d)
+    angle = (position[:, None] * frequency).repeat_interleave(2, -1)
+    partner = torch.stack([-x[..., 1::2], x[..., 0::2]], -1).flatten(-2)
+    return x * angle.cos() + partner * angle.sin()
 
 
 def ttt_mlp(q, k, v, lr, rho, W1, b1, W2, b2, gamma, beta, eps=1e-6):  # noqa: PLR0913

@@ -18,6 +18,7 @@ SCRIPTS = {
     "scan.py": "Selective scan",
     "ttt_linear.py": "TTT-Linear",
     "ttt_mlp.py": "TTT-MLP",
+    "bottleneck.py": "TTT layer at the bottleneck",
     "layers.py": "Training steps",
 }
 

@@ -20,7 +20,7 @@ Scan = Literal["auto", "mamba"]
 """What runs selective scans on a GPU: what runs the other operators, or the CUDA kernels of the
 package mamba-ssm."""
 
-Operator = Literal["ttt_linear", "ttt_mlp", "selective_scan"]
+Operator = Literal["ttt_inputs", "ttt_linear", "ttt_mlp", "selective_scan"]
 
 OLDEST = (8, 0)
 """Compute capability that the GPU kernels are compiled and sized for, or newer."""
@@ -144,6 +144,8 @@ def _choice(op: Operator, device: torch.device, dtype: torch.dtype) -> tuple[Nam
         return name, f"{why}; {choice.LIMITS}, else plain PyTorch" if limited else why
     if device.type != "cpu":
         return "reference", f"no kernels for {device.type}"
+    if op == "ttt_inputs":
+        return "reference", "a pass over memory, which needs no compiled loops"
     if not _installed("numba"):
         return "reference", "numba is not installed; pip install 'segttt[cpu]' makes it faster"
     return "numba", "loops compiled for this processor"

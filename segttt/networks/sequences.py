@@ -38,7 +38,8 @@ class Sequences(nn.Module):
             for kind in range(3)
         ]
         self.groups = [group for group in groups if group]
-        self.grid, self.mean, self.count = grid, mean, len(orders)
+        self.grid, self.count = grid, len(orders)
+        self.mean = mean and self.count > 1
         self.cuts: list[int] = []
         for place, group in enumerate(self.groups):
             if group[0] not in RASTER:
@@ -57,12 +58,13 @@ class Sequences(nn.Module):
             first = which.stop
             if group[0] in RASTER:
                 same = x[:, None].expand(-1, len(group), -1, -1)
-                parts.append(layer(same, which, [RASTER[order] for order in group]).sum(1))
+                out = layer(same, which, [RASTER[order] for order in group])
+                parts.append(out.sum(1) if len(group) > 1 else out.squeeze(1))
                 continue
             there, back, cuts = self._indices(place, grid, x.device)
             out = layer(_cut(read(x, there, back), cuts), which, [False] * len(group))
             parts.append(join(_uncut(out, cuts), there, back))
-        total = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+        total = sum(parts[1:], start=parts[0])
         return total / self.count if self.mean else total
 
     def _indices(self, place: int, grid: Grid, device: torch.device) -> Indices:

@@ -1,20 +1,18 @@
 """The TTT mixer: a sequence layer whose hidden state is a small model trained as it goes."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from segttt.config.network import UNetSpec
+from segttt.kernels.ttt_inputs.op import ttt_inputs
 from segttt.kernels.ttt_linear.op import ttt_linear
 from segttt.kernels.ttt_mlp.op import ttt_mlp
 from segttt.networks.causal_conv import CausalConv, of_orders
 from segttt.networks.layout import MixerSite
 from segttt.networks.sequences import Grid, Sequences
 
-ROPE_BASE = 10_000.0
 CONV_WIDTH = 4
 INIT_STD = 0.02
 MLP_RATIO = 4
@@ -50,8 +48,8 @@ class TTT(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n width"], grid: Grid) -> Float[Tensor, "b n width"]:
         """`x` are the tokens of a map of edge lengths `grid`, in raster order."""
-        lr = self.inner_lr / self.head_width * torch.sigmoid(self.lr(x))
-        parts = torch.cat([self.q(x), self.k(x), self.v(x), lr], -1)
+        weights = [part.weight for part in (self.q, self.k, self.v, self.lr)]
+        parts = F.linear(x, torch.cat(weights))
         out = self.post_norm(self.sequences(parts, grid, self._learn))
         if self.gate is not None:
             out = out * self.gate_act(self.gate(x))
@@ -62,40 +60,24 @@ class TTT(nn.Module):
     ) -> Float[Tensor, "b g n d"]:
         """What the inner model says along the sequences of the orders in `which`."""
         inner = self.heads * self.head_width
-        q, k, v, lr = parts.split([inner, inner, inner, self.lr.out_features], -1)
+        q, k, v, rate = parts.split([inner, inner, inner, self.lr.out_features], -1)
         if self.conv_q is not None and self.conv_k is not None:
             q, k = self.conv_q(q, which, backwards), self.conv_k(k, which, backwards)
-        q, k, v = (self._heads(part) for part in (q, k, v))
-        order = self._positions(q.shape[2], backwards, q.device)
-        sequence = (rotate(q, order), rotate(k, order), v, self._rates(lr, which), self._scale())
-        out = self.inner(sequence, which, self._turned(backwards))
+        bias = of_orders(self.lr.bias.unflatten(0, (-1, self.heads)), which)
+        rates = (self._rates(rate, which), bias, self.position)
+        sequence = ttt_inputs(q, k, v, *rates, self.inner_lr / self.head_width, backwards)
+        turned = [one for one in backwards for _ in range(self.heads)]
+        out = self.inner(sequence, which, turned)
         return out.unflatten(1, (-1, self.heads)).transpose(2, 3).flatten(3)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        """[b, g, n, h * d] -> [b, g * h, n, d]"""
-        return x.unflatten(3, (self.heads, self.head_width)).transpose(2, 3).flatten(1, 2)
-
-    def _rates(self, lr: Tensor, which: slice) -> Tensor:
-        """Of the rates of all orders, [b, g, n, own * h], each sequence's own: [b, g * h, n]."""
-        each = lr.unflatten(-1, (-1, self.heads)).movedim(3, 0)  # [own, b, g, n, h]
-        mine = torch.stack([one[:, g] for g, one in enumerate(of_orders(each, which))], 1)
-        return mine.transpose(2, 3).flatten(1, 2)
-
-    def _positions(self, tokens: int, backwards: list[bool], device: torch.device) -> Tensor:
-        """Position of each token in its mini-batch: [g * h, n], or [1, n] for one direction."""
-        there = torch.arange(tokens, device=device)
-        ways = [there.flip(0) if one else there for one in self._turned(backwards)]
-        rows = torch.stack(ways) if any(backwards) else there[None]
-        return rows % len(self.position)
-
-    def _turned(self, backwards: list[bool]) -> list[bool]:
-        """The direction of each head."""
-        return [one for one in backwards for _ in range(self.heads)]
-
-    def _scale(self) -> Tensor:
-        """The position scale of the tokens of a mini-batch."""
-        count = torch.arange(1, len(self.position) + 1, device=self.position.device)
-        return F.relu(1 / count + self.position)
+    def _rates(
+        self, rate: Float[Tensor, "b g n _"], which: slice
+    ) -> Float[Tensor, "b g n {self.heads}"]:
+        """Of the rates of all orders, [b, g, n, own * h], each sequence's own."""
+        each = rate.unflatten(-1, (-1, self.heads))  # [b, g, n, own, h]
+        if each.shape[3] == 1:
+            return each.squeeze(3)
+        return each[:, :, :, which].diagonal(0, 1, 3).movedim(3, 1)
 
 
 Sequence = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -142,20 +124,6 @@ class InnerMLP(nn.Module):
         W1, b1, W2, b2, gamma, beta = _chosen(weights, self.own, which)
         how = {"causal": self.causal, "backwards": backwards}
         return ttt_mlp(*sequence, W1, b1, W2, b2, gamma, beta, **how)
-
-
-def rotate(x: Float[Tensor, "b h n d"], order: Tensor) -> Float[Tensor, "b h n d"]:
-    """Rotary positions: turn the channels (2p, 2p + 1) of a token by order * 10000^(-2p / d).
-
-    `order` [h, n] is the position of each token within its mini-batch, one row for all heads or one
-    for each. Source: arXiv 2104.09864.
-    """
-    d = x.shape[-1]
-    pairs = torch.arange(0, d, 2, device=x.device, dtype=x.dtype)
-    angle = order[..., None] * torch.exp(pairs * (-math.log(ROPE_BASE) / d))  # [h, n, d / 2]
-    cos, sin = angle.cos(), angle.sin()
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
 
 
 def _small(*shape: int) -> nn.Parameter:

@@ -10,6 +10,9 @@ from segttt.kernels.selective_scan import triton_backward as scan_backward
 from segttt.kernels.selective_scan import triton_forward as scan_forward
 from segttt.kernels.selective_scan.cpu import Inputs
 from segttt.kernels.selective_scan.op import selective_scan
+from segttt.kernels.ttt_inputs import triton_heads
+from segttt.kernels.ttt_inputs.op import ttt_inputs
+from segttt.kernels.ttt_inputs.reference import Inputs as TTTInputs
 from segttt.kernels.ttt_linear import triton_backward as linear_backward
 from segttt.kernels.ttt_linear import triton_forward as linear_forward
 from segttt.kernels.ttt_linear.op import ttt_linear
@@ -39,16 +42,31 @@ def cases(device: str, n: int = 70) -> dict[str, Case]:
     rate = (-torch.rand(2, 5, 4, generator=rng, device="cpu")).to(device).requires_grad_()
     scan = [normal(2, 2, n, 5), normal(2, 2, n, 5), rate, normal(2, 2, n, 4), normal(2, 2, n, 4)]
     scan += [normal(2, 5), normal(2, 5), normal(2, n, 5)]
+    parts = [*(normal(2, 2, n, 12) for _ in range(3)), normal(2, 2, n, 3), normal(2, 3), normal(16)]
     return {
+        "ttt_inputs": (joined_inputs, parts, turned),
         "ttt_linear": (ttt_linear, linear, turned),
         "ttt_mlp": (ttt_mlp, [*tokens(8), *inner, normal(2, 8), normal(2, 8)], turned),
         "selective_scan": (gated_scan, scan, turned),
     }
 
 
+def joined_inputs(*given: Tensor, backwards: list[bool]) -> Tensor:
+    """All that the operator gives, one after the other."""
+    return torch.cat([x.flatten() for x in ttt_inputs(*given, 0.5, backwards)])
+
+
 def gated_scan(*given: Tensor, backwards: list[bool]) -> Tensor:
     """Both directions of a scan, added and gated by the last tensor."""
     return selective_scan(*given[:7], backwards=backwards, merge="sum", z=given[7])
+
+
+def _inputs(*given: object) -> None:
+    triton_heads.forward(*given)
+
+
+def _inputs_backward(*given: object) -> None:
+    triton_heads.backward(TTTInputs(*given[:5]), *given[5:])
 
 
 def _linear(*given: object) -> None:
@@ -82,6 +100,8 @@ def _scan_backward(d_out: object, merged: object, starts: object, *given: object
 
 
 LAUNCHES: dict[str, Callable[..., None]] = {
+    "segttt.ttt_inputs.default": _inputs,
+    "segttt.ttt_inputs_backward.default": _inputs_backward,
     "segttt.ttt_linear.default": _linear,
     "segttt.ttt_linear_backward.default": _linear_backward,
     "segttt.ttt_mlp.default": _mlp,

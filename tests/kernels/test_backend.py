@@ -60,7 +60,7 @@ def test_a_cpu_runs_numba_where_that_is_installed(installed, op, dtype):
     assert backend.chosen(x, op) == "reference"
 
 
-@pytest.mark.parametrize("op", ["selective_scan", "ttt_linear", "ttt_mlp"])
+@pytest.mark.parametrize("op", ["selective_scan", "ttt_inputs", "ttt_linear", "ttt_mlp"])
 def test_a_gpu_runs_triton_where_it_is_new_enough(installed, gpu, op):
     installed("numba", "triton")
     gpu(9, 0)
@@ -123,6 +123,8 @@ def test_the_report_names_every_operator_and_device_with_a_reason(installed, gpu
     gpu(9, 0)
     rows = backend.backend_info()
     assert [(row.operator, row.device, row.backend) for row in rows] == [
+        ("ttt_inputs", "cpu", "reference"),
+        ("ttt_inputs", "cuda", "triton"),
         ("ttt_linear", "cpu", "numba"),
         ("ttt_linear", "cuda", "triton"),
         ("ttt_mlp", "cpu", "numba"),
@@ -144,7 +146,7 @@ def test_the_report_says_how_to_get_a_faster_one(installed, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for row in backend.backend_info():
         assert row.backend == "reference"
-        assert "pip install 'segttt[cpu]'" in row.why
+        assert ("pip install 'segttt[cpu]'" in row.why) == (row.operator != "ttt_inputs")
 
 
 def test_mamba_scans_where_it_was_chosen_on_a_gpu_only(installed):

@@ -49,6 +49,10 @@ CALLS = {
         Call((2**7, 2**10, 1), LONG_SCAN | STRIDES | RATES),
         Call((2**24, 1, 1), WIDE_SCAN | STRIDES | RATES),
     ),
+    "ttt_inputs": (
+        Call((2**30, 1, 1), LONG_TTT | HEADS | {"scans": 2}),
+        Call((2**30, 1, 1), WIDE_TTT | HEADS | {"scans": 2**4}),
+    ),
     "ttt_linear": (
         Call((2**24, 2**16 - 1, 1), LONG_TTT | HEADS),
         Call((2**24, 2**16 - 1, 1), WIDE_TTT | HEADS),

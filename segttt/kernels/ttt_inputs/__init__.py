@@ -1,0 +1,1 @@
+"""What the TTT operators read: heads with rotary positions, rates, position scale."""
