@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
+from unittest.mock import patch
 
 import contest
 import eager
@@ -78,8 +79,25 @@ def on_gpu(like: Tensor) -> Iterator[contest.Contest]:
     given = inputs(2, 2, 1_720_320, 32, 64, like)
     alone = {"segttt": (partial(ttt_linear, backwards=[False, True]), given)}
     yield from contest.passes("CT stage 0, both ways, 2x2x1720320x32, t 64", alone, ("45 ms", ""))
+    yield from split_over_programs(like, causal=False)
+    yield from split_over_programs(like.bfloat16(), causal=True)
     if find_spec("fla"):
         yield from against_fla(like.bfloat16())
+
+
+def split_over_programs(like: Tensor, causal: bool) -> Iterator[contest.Contest]:
+    """Long mini-batches: launched from Python, as a CUDA graph, and not split."""
+    from segttt.kernels.ttt_linear.triton_tune import Plan
+
+    given = inputs(2, 2, 1_720_320, 32, 1024, like)
+    call = partial(ttt_linear, causal=causal, backwards=[False, True])
+    kind = "causal" if causal else "not causal"
+    task = f"CT stage 0, both ways, 2x2x1720320x32, t 1024, {like.dtype}, {kind}"
+    for name, way, bar in (("forward", contest.forward, "8 ms"), ("both", contest.both, "")):
+        run = way(call, given)
+        entries = {"segttt": run, "segttt, CUDA graph": contest.replayed(run)}
+        entries["segttt, not split"] = patch.object(Plan, "split", False)(run)
+        yield contest.Contest(f"{task}, {name}", entries, bar)
 
 
 def against_fla(like: Tensor) -> Iterator[contest.Contest]:

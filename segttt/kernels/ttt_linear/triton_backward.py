@@ -9,6 +9,7 @@ from segttt.kernels.ttt_linear.reference import Gradients
 from segttt.kernels.ttt_linear.triton_asked import answers_backward
 from segttt.kernels.ttt_linear.triton_chain import chain_backward, tokens_backward
 from segttt.kernels.ttt_linear.triton_outer import inner, keys_backward, queries_backward
+from segttt.kernels.ttt_linear.triton_split import chain_block, launch_each
 from segttt.kernels.ttt_linear.triton_tune import Plan, plan, turned_heads
 
 Sequences = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -50,20 +51,18 @@ def backward(
     else:
         asked = _asked(d_out.contiguous(), q, learned, states, eps, cut, causal)
 
-    d_ends = states.new_empty(asked.states.shape)
-    d_first = states.new_empty(b, h, d + 1, d)
-    chain_backward[(b * h,)](
-        *(*learned, *asked.inner, asked.taught[0], asked.states, d_ends, d_first),
-        *loose,
-        CAUSAL=causal,
-        **cut.constants("chain_backward"),
-    )
+    d_chain = states.new_empty(m + 1, b, h, d + 1, d)
+    given = (*learned, *asked.inner, asked.taught[0], asked.states, d_chain)
+    if cut.split:
+        launch_each(chain_block, given, range(m, -1, -1), loose, cut, causal)
+    else:
+        chain_backward[(b * h,)](*given, *loose, CAUSAL=causal, **cut.constants("chain_backward"))
     blocks = cut.blocks("tokens_backward")
     d_k, d_v = (states.new_empty(q.shape) for _ in range(2))
     d_lr, d_last = states.new_empty(lr.shape), states.new_empty(m, blocks, b, h)
     d_norm = states.new_empty(m * blocks, b * h, 2, d)
     tokens_backward[(m * blocks, b * h)](
-        *(*learned, states, *asked.inner, *asked.taught, d_ends),
+        *(*learned, states, *asked.inner, *asked.taught, d_chain),
         *(d_k, d_v, d_lr, d_last, d_norm),
         *loose,
         CAUSAL=causal,
@@ -71,7 +70,7 @@ def backward(
     )
     rhos = _rho(rho, asked.step, d_last, n, t)
     by_head = (one.unflatten(1, (b, h)).sum((0, 1)) for one in (asked.norm, d_norm))
-    d_first, d_norm = d_first.sum(0), sum(by_head)
+    d_first, d_norm = d_chain[0].sum(0), sum(by_head)
     weights = (d_first[:, :-1], d_first[:, -1], d_norm[:, 0], d_norm[:, 1])
     return Gradients(asked.queries, d_k, d_v, d_lr, rhos, *weights)
 
@@ -136,7 +135,7 @@ def _asked(
         **cut.constants("queries_backward"),
     )
     if causal:
-        keys_backward[(m * blocks, b * h)](
+        keys_backward[(m * cut.blocks("keys_backward"), b * h)](
             *(q, *learned, *found.inner, d_after, *found.taught),
             *loose,
             **cut.constants("keys_backward"),

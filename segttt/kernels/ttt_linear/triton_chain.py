@@ -38,8 +38,7 @@ def chain_backward(
     alongs,
     d_slopes,
     d_states,  # [m, b * h, d + 1, d]
-    d_ends,  # [m, b * h, d + 1, d], of the state after each mini-batch
-    d_first,  # [b * h, d + 1, d]
+    d_chain,  # [m + 1, b * h, d + 1, d], before each mini-batch and after the last one
     n,
     t,
     heads,
@@ -67,7 +66,7 @@ def chain_backward(
         if not CAUSAL:
             d_W += W_seen
             d_b += b_seen
-        store_state(d_ends, chunk * sequences + sequence, d_W, d_b, D, BD)
+        store_state(d_chain, (chunk + 1) * sequences + sequence, d_W, d_b, D, BD)
         if CAUSAL:
             W_sum, b_sum = W_seen, b_seen
         else:
@@ -87,7 +86,7 @@ def chain_backward(
             b_sum += tl.sum(d_before, 0)
         d_W += W_sum
         d_b += b_sum
-    store_state(d_first, sequence, d_W, d_b, D, BD)
+    store_state(d_chain, sequence, d_W, d_b, D, BD)
 
 
 @triton.jit(do_not_specialize=["n", "t", "heads"])
@@ -108,7 +107,7 @@ def tokens_backward(
     d_slopes,
     d_keys,
     d_rates,
-    d_ends,
+    d_chain,
     d_k,
     d_v,
     d_lr,
@@ -141,7 +140,7 @@ def tokens_backward(
         memory, key, first, way, count, scale, shift, D, BT, BD
     )
     slope = slope_of(scaled, normed, rstd, level, along, D, BD)
-    d_W, d_b = load_state(d_ends, chunk * sequences + sequence, D, BD)
+    d_W, d_b = load_state(d_chain, (chunk + 1) * sequences + sequence, D, BD)
     pull = product(key, d_W, DOT, PRECISION) + d_b[None, :]
     d_key = -step * product(slope, tl.trans(d_W), DOT, PRECISION)
     d_slope = -step * pull

@@ -15,40 +15,17 @@ from segttt.kernels.ttt_linear.triton_math import (
     load_rows,
     load_square,
     load_state,
-    norm_backward,
     normalise,
     place,
     product,
-    scaled_error,
     similarity,
     store_rows,
     store_state,
+    update,
 )
 from segttt.kernels.ttt_linear.triton_short import short_forward
+from segttt.kernels.ttt_linear.triton_split import launch_each, learn_block
 from segttt.kernels.ttt_linear.triton_tune import Plan, plan, turned_heads
-
-
-@triton.jit
-@no_type_check
-def _update(
-    k,
-    v,
-    step,
-    W,
-    b,
-    gamma,
-    beta,
-    eps,
-    D: tl.constexpr,
-    BD: tl.constexpr,
-    DOT: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
-    """The inner gradients of a block of tokens, and what it takes from the state."""
-    normed, rstd = normalise(product(k, W, DOT, PRECISION) + b[None, :], eps, D, BD)
-    slope = norm_backward(scaled_error(normed, k, v, gamma, beta), normed, rstd, D, BD)
-    stepped = step[:, None] * slope
-    return slope, product(tl.trans(k), stepped, DOT, PRECISION), tl.sum(stepped, 0)
 
 
 @triton.jit(do_not_specialize=["n", "t", "heads"])
@@ -93,7 +70,7 @@ def learn(
             key = load_rows(k, first, way, count, D, BT, BD)
             value = load_rows(v, first, way, count, D, BT, BD)
             step = last_rho * load_each(lr, first, way, count, BT)
-            slope, d_W, d_b = _update(
+            slope, d_W, d_b = update(
                 key, value, step, W, b, scale, shift, eps, D, BD, DOT, PRECISION
             )
             if CAUSAL:
@@ -194,12 +171,11 @@ def forward(
         # Only ever multiplied, so as narrow as the operands of products.
         kind = q.dtype if cut.kind == "bf16" else torch.float32
         slopes = q.new_empty(q.shape if causal else 0, dtype=kind)
-        learn[(b * h,)](
-            *(k, v, lr, rho, W0, b0, gamma, beta, turned, states, slopes),
-            *sizes,
-            CAUSAL=causal,
-            **cut.constants("learn"),
-        )
+        tensors = (k, v, lr, rho, W0, b0, gamma, beta, turned, states, slopes)
+        if cut.split:
+            launch_each(learn_block, tensors, range(m + 1), sizes, cut, causal)
+        else:
+            learn[(b * h,)](*tensors, *sizes, CAUSAL=causal, **cut.constants("learn"))
         answer[(m * cut.blocks("answer"), b * h)](
             *(q, k, lr, rho, gamma, beta, turned, states, slopes, out),
             *sizes,

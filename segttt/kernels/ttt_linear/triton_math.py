@@ -197,3 +197,26 @@ def is_seen(ahead, BT: tl.constexpr):
 def similarity(q, k, DOT: tl.constexpr, PRECISION: tl.constexpr):
     """QKᵀ + 1; the one is the bias, which every query and key has in common."""
     return product(q, tl.trans(k), DOT, PRECISION) + 1.0
+
+
+@triton.jit
+@no_type_check
+def update(
+    k,
+    v,
+    step,
+    W,
+    b,
+    gamma,
+    beta,
+    eps,
+    D: tl.constexpr,
+    BD: tl.constexpr,
+    DOT: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """The inner gradients of a block of tokens, and what it takes from the state."""
+    normed, rstd = normalise(product(k, W, DOT, PRECISION) + b[None, :], eps, D, BD)
+    slope = norm_backward(scaled_error(normed, k, v, gamma, beta), normed, rstd, D, BD)
+    stepped = step[:, None] * slope
+    return slope, product(tl.trans(k), stepped, DOT, PRECISION), tl.sum(stepped, 0)

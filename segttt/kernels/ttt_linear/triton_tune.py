@@ -45,10 +45,18 @@ SMALLER = {
 WARPS = {16: 4, 32: 4, 64: 8, 128: 8}
 """By padded channels."""
 
-CHAINS = {"learn": 2, "chain_backward": 2}
+CHAINS = {"learn": 2, "chain_backward": 2, "learn_block": 1, "chain_block": 1}
 """Kernels that would wait for memory in each step, and mini-batches whose tokens are fetched ahead;
 else 1. It is some 0.6 µs of latency in each step. Not above 64 channels, where it takes more shared
-memory than an A100 has. They run in eight warps, which hold what is fetched."""
+memory than an A100 has. They run in eight warps, which hold what is fetched. Split over programs,
+they have no loop to fetch ahead in."""
+
+MULTIPROCESSORS = 132
+"""Of an H100 or H200."""
+
+LAUNCH_US, REPLAYED_US, STEP_US, BYTES_PER_US = 7.0, 2.5, 1.0, 5e6
+"""Of a model, not measured: a launch from Python, the same within a CUDA graph, a block in a serial
+kernel, and what the second cache gives to all multiprocessors."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ class Plan:
     n: int
     tokens: int
     """Of a mini-batch."""
+    sequences: int
+    """Samples times heads."""
     arithmetic: tuple[Any, str]
     """The type of a product's operands, and how a float32 operand is rounded."""
 
@@ -79,6 +89,19 @@ class Plan:
     def short(self) -> bool:
         """Whether one program does all of a sequence, forward."""
         return self.n <= SHORT and self.fused
+
+    @property
+    def split(self) -> bool:
+        """Whether each mini-batch is a launch, and each of its blocks a program of its own.
+
+        It is where Python's launch, or else the GPU's own, the programs and all that they add up,
+        takes less time than the blocks one after another.
+        """
+        blocks = self.blocks("learn")
+        serial = triton.cdiv(self.sequences, MULTIPROCESSORS) * blocks * STEP_US
+        programs = triton.cdiv(self.sequences * blocks, MULTIPROCESSORS) * STEP_US
+        shares = 4 * self.d * (self.d + 1) * self.sequences * blocks**2 / BYTES_PER_US
+        return max(LAUNCH_US, REPLAYED_US + programs + shares) < serial
 
     def block(self, kernel: str) -> int:
         """Tokens of a block."""
@@ -118,7 +141,8 @@ def plan(q: Tensor, tokens: int) -> Plan:
             f"ttt_linear's GPU kernels take heads of at most {max(WARPS)} channels, not "
             f"{q.shape[3]}; use more heads, or backend.reference_only()"
         )
-    return Plan(q.shape[3], q.shape[2], tokens, arithmetic(q))
+    b, h, n, d = q.shape
+    return Plan(d, n, tokens, b * h, arithmetic(q))
 
 
 EXACT = {tl.bfloat16: "ieee", tl.float32: "tf32x3"}
@@ -154,7 +178,14 @@ def _turned_heads(backwards: tuple[bool, ...], device: torch.device) -> Tensor:
 SHAPES = ((32, 64), (8, 64), (20, 64), (32, 16), (50, 64), (64, 16), (64, 64), (128, 64))
 """Channels of a head and tokens of a mini-batch, of the presets and beyond."""
 
+LONG = ((32, 1024), (20, 1024), (64, 1024), (128, 1024))
+"""The same where a mini-batch is split over programs."""
+
 STACK = {
+    ("chain_block", "bf16", 128): 128,
+    ("chain_block", "fp32", 128): 256,
+    ("learn_block", "bf16", 128): 64,
+    ("learn_block", "fp32", 128): 128,
     ("chain_backward", "bf16", 128): 32,
     ("chain_backward", "fp32", 64): 64,
     ("chain_backward", "fp32", 128): 640,
@@ -180,6 +211,7 @@ def specimens() -> list[Specimen]:
         triton_losses,
         triton_outer,
         triton_short,
+        triton_split,
     )
 
     kernels = [
@@ -193,13 +225,16 @@ def specimens() -> list[Specimen]:
         triton_chain.tokens_backward,
     ]
     fused = [triton_short.short_forward, triton_asked.answers_backward]
+    split = [triton_split.learn_block, triton_split.chain_block]
     found = []
     for kind in (tl.bfloat16, tl.float32):
-        for d, tokens in SHAPES:
-            cut = Plan(d, SHORT, tokens, (kind, EXACT[kind]))
+        for d, tokens in SHAPES + LONG:
+            cut = Plan(d, SHORT, tokens, 1, (kind, EXACT[kind]))
             mine = kernels + (fused if cut.fused else [])
+            if (d, tokens) in LONG:
+                mine = split
             found += [_specimen(kernel, cut, True) for kernel in mine]
-            if (d, tokens) == SHAPES[0]:
+            if (d, tokens) in (SHAPES[0], LONG[0]):
                 both = [kernel for kernel in mine if "CAUSAL" in kernel.arg_names]
                 found += [_specimen(kernel, cut, False) for kernel in both]
     return found
@@ -210,7 +245,7 @@ def _specimen(kernel: Any, cut: Plan, causal: bool) -> Specimen:
     constants = {"CAUSAL": causal, "KEEP": True, **cut.constants(name)}
     warps, stages = constants["num_warps"], constants["num_stages"]
     constants = {key: value for key, value in constants.items() if key in kernel.arg_names}
-    types = dict.fromkeys(("n", "t", "heads"), "i32") | {"eps": "fp32", "turned": "*i32"}
+    types = dict.fromkeys(("state", "n", "t", "heads"), "i32") | {"eps": "fp32", "turned": "*i32"}
     types |= dict.fromkeys(("q", "k", "v", "out", "d_out", "slopes"), f"*{cut.kind}")
     signature = {
         one: "constexpr" if one in constants else types.get(one, "*fp32")

@@ -38,8 +38,8 @@ STRIDES = {f"{name}_n": 2**11 for name in ("u", "dt", "x", "o", "z")}
 RATES = {"A_g": 2**14, "A_d": 2**10, "A_s": 2**10, "unit": 1}
 LONG_SCAN = {"n": 2**28, "d": 2**10, "scans": 2, "length": 2**18, "segments": 2**10}
 WIDE_SCAN = {"n": 2**12, "d": 2**10, "scans": 2, "length": 2**12, "segments": 1}
-LONG_TTT = {"n": 2**28, "t": 64, "begin": 2**21, "count": 2**21, "batches": 2**22}
-WIDE_TTT = {"n": 2**10, "t": 64, "begin": 2**3, "count": 2**3, "batches": 2**4}
+LONG_TTT = {"n": 2**28, "t": 64, "begin": 2**21, "count": 2**21, "batches": 2**22, "state": 2**22}
+WIDE_TTT = {"n": 2**10, "t": 64, "begin": 2**3, "count": 2**3, "batches": 2**4, "state": 2**4}
 HEADS = {"heads": 2**3, "h": 2**3}
 
 CALLS = {

@@ -2,93 +2,19 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 from segttt.errors import UsageError
 from segttt.kernels import backend
-from segttt.kernels.ttt_linear import reference
 from segttt.kernels.ttt_linear.op import ttt_linear, ttt_linear_losses
 
 pytest.importorskip("triton")
 
-from segttt.kernels.ttt_linear import triton_backward, triton_forward, triton_tune
+from segttt.kernels.ttt_linear import triton_tune
+from tests.kernels.ttt_linear.proof import FORMS, check, draw
 
-EPS = 1e-6
-GUARD = 64
-FORMS = [
-    {},
-    {"causal": False},
-    {"backwards": [True, False]},
-    {"causal": False, "backwards": [False, True]},
-]
 LONG = [(1, 16, 4, 0), (17, 16, 8, 3), (17, 16, 40, 0), (64, 64, 20, 2), (150, 64, 50, 1)]
 SHORT = [(1, 16, 8, 3), (17, 16, 4, 0), (64, 64, 20, 1), (150, 64, 26, 2), (40, 16, 32, 1)]
 """n, t, d and the form."""
-
-
-@pytest.fixture
-def guarded(monkeypatch):
-    """Fresh memory is NaN, and lies between NaN that nobody may write to."""
-    taken = []
-    plain = Tensor.new_empty
-
-    def new_empty(self: Tensor, *shape, **options) -> Tensor:
-        view = plain(self, *shape, **options)
-        if "device" in options:  # the interpreter's own copies
-            return view
-        whole = plain(self, view.numel() + 2 * GUARD, dtype=view.dtype).fill_(torch.nan)
-        taken.append(whole)
-        return whole[GUARD : GUARD + view.numel()].view(view.shape)
-
-    monkeypatch.setattr(Tensor, "new_empty", new_empty)
-    yield
-    assert taken
-    for whole in taken:
-        assert whole[:GUARD].isnan().all()
-        assert whole[-GUARD:].isnan().all()
-
-
-def draw(n: int, t: int, d: int, b: int = 1, h: int = 2) -> list[Tensor]:
-    g = torch.Generator().manual_seed(n * 1000 + t + d)
-    normal = lambda *shape: torch.randn(*shape, generator=g)  # noqa: E731
-    return [
-        *(normal(b, h, n, d) for _ in range(3)),
-        torch.rand(b, h, n, generator=g) / d,
-        1 / torch.arange(1.0, t + 1) + 0.1 * normal(t).abs(),
-        0.3 * normal(h, d, d),
-        0.3 * normal(h, d),
-        1 + 0.3 * normal(h, d),
-        0.3 * normal(h, d),
-    ]
-
-
-def close(name: str, one: Tensor, other: Tensor, tolerance: float) -> None:
-    assert one.shape == other.shape, name
-    error = (one.double() - other).abs().max() / (other.abs().max() + 1e-30)
-    assert error < tolerance, (name, error)
-
-
-def check(inputs: list[Tensor], how: dict, rounding: float = 0.0) -> None:
-    """Single precision sums of at most 150 tokens keep five digits of the largest value.
-
-    `rounding` is that of the output's type; gradients come in float32 whatever the inputs.
-    """
-    exact = [x.double() for x in inputs]
-    sequences, norm = slice(5), slice(7, 9)
-    out, states, losses = triton_forward.forward(*inputs, EPS, **how, measure=True)
-    truth, starts = reference.forward(*exact, EPS, **how)
-    turned = {"backwards": how.get("backwards")}
-    measured = reference.losses(starts, tuple(exact[sequences]), *exact[norm], EPS, **turned)
-    assert out.dtype == inputs[0].dtype
-    close("out", out, truth, 1e-5 + rounding)
-    close("states", states, starts, 1e-5)
-    close("losses", losses, measured.double(), 1e-5)
-    d_out = torch.linspace(-2, 2, out.numel()).cos().view(out.shape).to(out.dtype)
-    passed = (d_out, states, tuple(inputs[sequences]), *inputs[norm], EPS)
-    ours = triton_backward.backward(*passed, **how)
-    truths = (d_out.double(), starts, tuple(exact[sequences]), *exact[norm], EPS)
-    for name, one in reference.backward(*truths, **how)._asdict().items():
-        close(name, getattr(ours, name), one, 1e-4)
 
 
 @pytest.mark.parametrize(("n", "t", "d", "form"), SHORT)
@@ -165,3 +91,4 @@ def test_every_shape_of_the_table_has_a_specimen():
     assert len(set(names)) == len(names)
     assert "chain_backward fp32 d=128 t=64" in names
     assert "short_forward bf16 d=32 t=64 not causal" in names
+    assert "learn_block fp32 d=64 t=1024" in names
