@@ -204,10 +204,13 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
     *tensors, ctx.eps, ctx.causal, ctx.backwards, _, _ = inputs
     ctx.save_for_backward(output[1], *tensors)
     ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(value=False)  # of the states, which are large
     ctx.dtypes = [tensor.dtype for tensor in tensors]
 
 
-def _backward(ctx: Any, d_out: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, d_out: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+    if d_out is None:  # nothing depends on the output
+        return (None,) * 14
     grads = _ttt_linear_backward(d_out, *ctx.saved_tensors, ctx.eps, ctx.causal, ctx.backwards)
     cast = (grad.to(dtype) for grad, dtype in zip(grads, ctx.dtypes, strict=True))
     return *cast, None, None, None, None, None
