@@ -97,6 +97,8 @@ def bench(
     compute = computing.choose(device, plan.train.precision, plan.train.scan)
     network = build(plan.network, plan.topology, len(plan.channels), plan.classes)
     learner = Learner(network, plan, compute)
+    if plan.train.compile:
+        learner.compile()
     loader = Loader(cases, plan, seed=0, augmented=True)
     times = list(_timed(learner, loader, range(WARM_UP + batches), watch))[WARM_UP:]
     phases = Phases(*(statistics.median(part) for part in zip(*times, strict=True)))
@@ -128,7 +130,7 @@ def _timed(
         return time.perf_counter() - started, result
 
     for number in watch.track(steps, "bench", len(steps)):
-        read, samples = timed(loader.read, number)
+        read, samples = timed(loader.read, number, device)
         augment, batch = timed(loader.finish, samples, device)
         learner.network.train()
         forward, _ = timed(learner.loss, batch)

@@ -200,6 +200,9 @@ def _learner(plan: Plan, options: Options, watch: Watch) -> Learner:
     compute = computing.choose(options.device, plan.train.precision, plan.train.scan)
     network = build(plan.network, plan.topology, len(plan.channels), plan.classes)
     learner = Learner(network, plan, compute)
+    if plan.train.compile:
+        learner.compile()
+        watch.note("The first step compiles the network, which takes a minute or more.")
     if learner.compute != compute:
         watch.note("Training in fp32: PyTorch gets bf16 gradients of depth 2 wrong on a CPU.")
     return learner

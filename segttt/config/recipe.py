@@ -52,6 +52,9 @@ class Recipe(Strict):
     scan: Literal["auto", "mamba"] = "auto"
     """What runs the scans of Mamba on a GPU: segttt's kernels, or those of the package mamba-ssm
     (extra `[mamba]`)."""
+    compile: bool = False
+    """Compile the network for training by torch.compile: a minute or more at the start of each
+    session, then faster steps on a GPU. Needs a C++ compiler, on a GPU also Triton."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is what is saved; 0: none."""
 

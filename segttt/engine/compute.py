@@ -92,6 +92,19 @@ def right_on_this_device(compute: Compute, network: nn.Module, plan: Plan) -> Co
     return compute
 
 
+def require_compiler(device: torch.device) -> None:
+    """A `UsageError` where `torch.compile` lacks a compiler for this device."""
+    try:
+        torch.compile(lambda x: x + 1, options={"fx_graph_cache": False})(torch.ones(2).to(device))
+    except (RuntimeError, ImportError, OSError) as error:
+        needed = "a C++ compiler" if device.type == "cpu" else "Triton and a C compiler"
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"train.compile: torch.compile does not work on {device} here ({reason}). Install "
+            f"{needed}, or train without it by --set train.compile=false."
+        ) from error
+
+
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bf16 natively (AVX-512 BF16, AMX or Arm BF16)."""
     try:

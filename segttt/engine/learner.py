@@ -1,7 +1,8 @@
 """Everything that changes while a network trains, and one step of that change."""
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -9,13 +10,40 @@ from torch import Tensor, nn
 
 from segttt.cases import Batch
 from segttt.config.plan import Plan
-from segttt.engine.compute import Compute, right_on_this_device
+from segttt.engine.compute import Compute, require_compiler, right_on_this_device
 from segttt.engine.optimise import make_optimizer
 from segttt.errors import NonFiniteError
 from segttt.losses.compound import deep_supervision_loss, output_weights
 from segttt.metrics.online import counts
 
 MAX_SKIPPED = 10
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A step whose gradient a GPU may still be working out."""
+
+    numbers: Tensor
+    """Loss and norm of the gradient, on the CPU once they are there."""
+    there: torch.cuda.Event | None
+    """Comes to pass when they are; None on a CPU."""
+
+    @classmethod
+    def of(cls, loss: Tensor, norm: Tensor) -> "Begun":
+        """Have the numbers brought to the CPU, without waiting for them."""
+        numbers = torch.stack([loss.detach(), norm]).to("cpu", non_blocking=True)
+        if loss.device.type == "cpu":
+            return cls(numbers, None)
+        there = torch.cuda.Event(blocking=True)  # asleep meanwhile: the core reads the next windows
+        there.record(torch.cuda.current_stream(loss.device))
+        return cls(numbers, there)
+
+    def wait(self) -> tuple[float, float]:
+        """Loss and norm of the gradient; what was queued after them is not waited for."""
+        if self.there:
+            self.there.synchronize()
+        loss, norm = self.numbers.tolist()
+        return loss, norm
 
 
 class Learner:
@@ -26,6 +54,7 @@ class Learner:
         compute = right_on_this_device(compute, network, plan)
         self.compute = compute
         self.network = compute.place(network)
+        self._call: Callable[[Tensor], list[Tensor]] = self.network
         self.optimizer = make_optimizer(self.network, plan.train)
         self.scaler = torch.amp.GradScaler(
             compute.device.type, enabled=compute.dtype == torch.float16
@@ -47,31 +76,51 @@ class Learner:
         self.compute = replace(self.compute, dtype=torch.float32)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=False)
 
+    def compile(self, backend: str = "inductor") -> None:
+        """Have PyTorch compile what trains; `network` itself, which is saved, stays as it is.
+
+        Raises a `UsageError` where a compiler is missing. The first step compiles.
+        """
+        if backend == "inductor":
+            require_compiler(self.compute.device)
+        self._call = cast(
+            "Callable[[Tensor], list[Tensor]]", torch.compile(self.network, backend=backend)
+        )
+
     def step(self, batch: Batch, lr: float) -> float:
         """One optimiser step; returns the loss. Raises `NonFiniteError`, the weights unchanged."""
+        return self.finish(self.begin(batch, lr))
+
+    def begin(self, batch: Batch, lr: float) -> Begun:
+        """Queue a step up to its gradient; a GPU works on it while the next batch is made ready."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise NonFiniteError(
-                f"The loss became {value} at step {self.steps}. Lower train.lr; the "
-                "last good epoch is kept."
-            )
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         limit = self.plan.train.grad_clip or math.inf
-        norm = nn.utils.clip_grad_norm_(self.parameters, limit).item()
-        if math.isfinite(norm) or self.scaler.is_enabled():  # the scaler skips by itself
-            self.scaler.step(self.optimizer)
+        return Begun.of(loss, nn.utils.clip_grad_norm_(self.parameters, limit))
+
+    def finish(self, begun: Begun) -> float:
+        """Move the weights; returns the loss. Raises `NonFiniteError`, the weights unchanged."""
+        loss, norm = begun.wait()
+        if not math.isfinite(loss):
+            self.scaler.update(self.scaler.get_scale())  # ready for another step
+            raise NonFiniteError(
+                f"The loss became {loss} at step {self.steps}. Lower train.lr; the "
+                "last good epoch is kept."
+            )
+        # The scaler's own step would ask the GPU again whether the gradient is finite.
+        if math.isfinite(norm):
+            self.optimizer.step()
             self.skipped = 0
-        else:
+        elif not self.scaler.is_enabled():  # which would lower its scale
             self._skip(norm)
         self.scaler.update()
         self.steps += 1
         self._update_average()
-        return value
+        return loss
 
     def _skip(self, norm: float) -> None:
         """Leave the weights as they are; gradients that stay unusable stop the training."""
@@ -83,10 +132,10 @@ class Learner:
             )
 
     @torch.no_grad()
-    def validate(self, batch: Batch) -> tuple[float, Tensor]:
-        """Loss and overlap counts [k-1, 3] (tp, fp, fn) of one batch."""
+    def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss and overlap counts [k-1, 3] (tp, fp, fn) of one batch, on the device."""
         outputs = self._forward(batch)
-        return self._deep_loss(outputs, batch).item(), counts(outputs[0], batch.labels)
+        return self._deep_loss(outputs, batch), counts(outputs[0], batch.labels)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to predict with: the moving average where there is one."""
@@ -98,7 +147,7 @@ class Learner:
 
     def _forward(self, batch: Batch) -> list[Tensor]:
         with self.compute.forward():
-            return cast("list[Tensor]", self.network(self.compute.arrange(batch.images)))
+            return self._call(self.compute.arrange(batch.images))
 
     def loss(self, batch: Batch) -> Tensor:
         """The loss of one batch, ready for `backward`."""

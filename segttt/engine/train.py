@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -93,14 +94,18 @@ def fit(
         lr = learning_rate(recipe, clock.progress(learner.steps - len(losses)))
         learner.network.train()
         steps = range(first + len(losses), first + recipe.iterations)
-        for batch in train.batches(steps, learner.compute.device):
-            progress = clock.progress(learner.steps)
-            if progress >= 1 and losses:
-                break
-            if recipe.schedule_per == "iteration":
-                lr = learning_rate(recipe, progress)
-            losses.append(learner.step(batch, lr))
-            yield Step(learner.steps, losses[-1])
+        with closing(train.batches(steps, learner.compute.device)) as batches:
+            batch = next(batches, None)
+            while batch is not None:
+                progress = clock.progress(learner.steps)
+                if progress >= 1 and losses:
+                    break
+                if recipe.schedule_per == "iteration":
+                    lr = learning_rate(recipe, progress)
+                begun = learner.begin(batch, lr)
+                batch = next(batches, None)  # queued, so that a GPU has work at each moment
+                losses.append(learner.finish(begun))
+                yield Step(learner.steps, losses[-1])
         val_loss, scores = _validate(learner, val, number)
         finished = clock.progress(learner.steps) >= 1 or number + 1 == recipe.epochs
         yield Epoch(
@@ -118,9 +123,7 @@ def _validate(
     if val is None or not steps:
         return None, ()
     learner.network.eval()
-    losses, counts = [], torch.zeros(learner.plan.classes - 1, 3, dtype=torch.long)
-    for batch in val.batches(range(epoch * steps, (epoch + 1) * steps), learner.compute.device):
-        loss, seen = learner.validate(batch)
-        losses.append(loss)
-        counts += seen.cpu()
-    return sum(losses) / len(losses), tuple(dice(counts))
+    batches = val.batches(range(epoch * steps, (epoch + 1) * steps), learner.compute.device)
+    losses, counts = zip(*(learner.validate(batch) for batch in batches), strict=True)
+    values = torch.stack(losses).tolist()  # read once, at the end: each reading waits for a GPU
+    return sum(values) / len(values), tuple(dice(torch.stack(counts).sum(0)))

@@ -14,7 +14,10 @@ def counts(
     """
     classes = logits.shape[1]
     pairs = labels * classes + logits.argmax(1)
-    joint = torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
+    # bincount would wait for a GPU to tell the largest value
+    one = pairs.new_ones(()).expand(pairs.numel())
+    joint = pairs.new_zeros(classes**2).scatter_add_(0, pairs.flatten(), one)
+    joint = joint.view(classes, classes)
     tp = joint.diagonal()
     return torch.stack([tp, joint.sum(0) - tp, joint.sum(1) - tp], dim=1)[1:]
 

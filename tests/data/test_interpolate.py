@@ -7,7 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segttt.config.recipe import Augmentation
-from segttt.data.augment.interpolate import OUTSIDE, Places, image_at, labels_at
+from segttt.data.augment.interpolate import (
+    OUTSIDE,
+    Places,
+    _of_all,
+    _of_mixed,
+    image_at,
+    labels_at,
+)
 from segttt.data.augment.spatial import apply_turn, draw_turn, needed
 
 GRIDS = [(9, 14), (7, 11, 10)]
@@ -48,6 +55,17 @@ def test_labels_are_the_largest_indicator(grid: tuple[int, ...], classes: int) -
     found = labels_at(labels[None], Places.of(at, grid))[0]
     assert clear.float().mean() > 0.9
     assert torch.equal(found[clear].long(), every.argmax(0)[clear] + OUTSIDE)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("classes", [1, 2, 9])
+def test_a_gpu_works_out_all_places_to_the_same_labels(grid: tuple[int, ...], classes: int) -> None:
+    random = torch.Generator().manual_seed(5)
+    labels = torch.randint(-1, classes, (3, *grid), generator=random, dtype=torch.int16)
+    at = [place.round(decimals=1) for place in coordinates(grid, seed=6)]  # with equal shares
+    places = Places.of(at, tuple(n + 4 for n in grid))
+    edged = F.pad(labels, (4, 4) * len(grid), value=OUTSIDE)
+    assert torch.equal(_of_all(edged, places), _of_mixed(edged, places))
 
 
 def test_of_equal_shares_the_lower_label_wins() -> None:

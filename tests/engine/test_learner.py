@@ -6,7 +6,7 @@ from segttt.config.recipe import Recipe
 from segttt.engine import compute as computing
 from segttt.engine.checkpoint import load_state, save_state
 from segttt.engine.learner import MAX_SKIPPED, Learner
-from segttt.errors import UsageError
+from segttt.errors import NonFiniteError, UsageError
 from segttt.networks.build import build
 from tests.engine.conftest import small_plan
 
@@ -52,6 +52,38 @@ def test_a_loss_that_is_not_finite_stops_with_advice(plan):
     bad.images[0, 0, 0, 0, 0] = float("inf")
     with pytest.raises(UsageError, match=r"train\.lr"):
         learner_of(plan).step(bad, 1e-2)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_loss_that_is_not_finite_leaves_the_learner_as_it_was(plan, scaled):
+    bad = batch_of()
+    bad.images[0, 0, 0, 0, 0] = float("nan")
+    losses = []
+    for batches in ([batch_of()], [bad, batch_of()]):
+        learner = learner_of(plan)
+        learner.scaler = torch.amp.GradScaler("cpu", enabled=scaled, init_scale=8.0)
+        for batch in batches[:-1]:
+            with pytest.raises(NonFiniteError):
+                learner.step(batch, 1e-2)
+        assert learner.steps == 0
+        losses.append([learner.step(batches[-1], 1e-2), learner.step(batch_of(1), 1e-2)])
+        assert learner.scaler.get_scale() == (8.0 if scaled else 1.0)
+    assert losses[0] == losses[1]
+
+
+def test_a_scaled_gradient_that_is_not_finite_moves_no_weight_and_halves_the_scale(plan):
+    learner = learner_of(plan)
+    learner.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    before = {name: value.clone() for name, value in learner.network.state_dict().items()}
+    hook = learner.parameters[0].register_hook(lambda grad: grad * float("inf"))
+    learner.step(batch_of(), 1e-2)
+    hook.remove()
+    for name, value in learner.network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert learner.scaler.get_scale() == 4.0
+    plain = learner_of(plan)  # a scale that is a power of two changes no number
+    assert learner.step(batch_of(), 1e-2) == plain.step(batch_of(), 1e-2)
+    assert learner.step(batch_of(1), 1e-2) == pytest.approx(plain.step(batch_of(1), 1e-2), abs=1e-6)
 
 
 def test_the_moving_average_follows_the_weights():

@@ -132,7 +132,7 @@ def recorded() -> None:
     _first_tell(preprocess, "prepare", lambda args: args[0].case.id)
     _first_tell(SlidingWindow, "segment", lambda args: args[1].id)
     _first_tell(evaluate, "score_files", lambda args: args[0])
-    _first_tell(Learner, "step", lambda args: str(args[0].steps))
+    _first_tell(Learner, "begin", lambda args: str(args[0].steps))
 
 
 def _first_tell(owner: Any, name: str, what: Callable[[tuple[Any, ...]], str]) -> None:
@@ -237,15 +237,15 @@ def killed_at_step(at: int) -> None:
     """SIGKILL when a training has made so many steps."""
     from segttt.engine.learner import Learner
 
-    honest = Learner.step
+    honest = Learner.finish
 
-    def step(self: Learner, *args: Any) -> float:
+    def finish(self: Learner, *args: Any) -> float:
         loss = honest(self, *args)
         if self.steps == at:
             os.kill(os.getpid(), signal.SIGKILL)
         return loss
 
-    Learner.step = step
+    Learner.finish = finish
 
 
 def nan_at_step(at: int) -> None:

@@ -9,8 +9,8 @@ from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 
-def trainer(settings: dict, *, batch_dice: bool) -> nnUNetTrainer:
-    """An initialised trainer of a small network."""
+def trainer(settings: dict, *, batch_dice: bool, device: str = "cpu") -> nnUNetTrainer:
+    """An initialised trainer of the network of the plans."""
     plans = deepcopy(settings["plans"])
     plans["configurations"]["3d_fullres"]["batch_dice"] = batch_dice
     plans["continue_training"] = False
@@ -18,7 +18,7 @@ def trainer(settings: dict, *, batch_dice: bool) -> nnUNetTrainer:
     folder /= plans["configurations"]["3d_fullres"]["data_identifier"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "a.b2nd").touch()  # the trainer looks at the ending only
-    one = nnUNetTrainer(plans, "3d_fullres", 0, settings["dataset"], torch.device("cpu"))
+    one = nnUNetTrainer(plans, "3d_fullres", 0, settings["dataset"], torch.device(device))
     one.initialize()
     return one
 

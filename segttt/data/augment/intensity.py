@@ -12,8 +12,10 @@ Sample = Float[Tensor, "c *grid"]
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
-def _per_channel(values: Sequence[float], sample: Tensor) -> Tensor:
-    return sample.new_tensor(values).view(-1, *[1] * (sample.ndim - 1))
+def per_channel(values: Sequence[float], sample: Sample) -> Float[Tensor, "c *_"]:
+    """One number for each channel, [c, 1, ..]."""
+    # A tensor of Python's numbers would be copied to a GPU, for which the CPU waits.
+    return torch.cat([sample.new_full((1,) * sample.ndim, value) for value in values])
 
 
 def add_noise(sample: Sample, std: float, seed: int) -> Sample:
@@ -36,7 +38,10 @@ def blur(sample: Sample, sigmas: Sequence[Sequence[float]]) -> Sample:
 def _blur(plane: Float[Tensor, "*grid"], sigma: Sequence[float]) -> Float[Tensor, "*grid"]:
     # A product with a small matrix is several times faster than a convolution of one channel.
     for axis, width in enumerate(sigma):
-        n, spread = plane.shape[axis], _spread(plane.shape[axis], width).to(plane)
+        n, spread = plane.shape[axis], _spread(plane.shape[axis], width)
+        if plane.is_cuda:
+            spread = spread.pin_memory()  # only then is the copy not waited for
+        spread = spread.to(plane, non_blocking=True)
         if axis + 1 == plane.ndim:
             plane = plane @ spread.T
         else:
@@ -58,15 +63,14 @@ def _spread(n: int, width: float) -> Float[Tensor, "n n"]:
 
 def scale_brightness(sample: Sample, factors: Sequence[float]) -> Sample:
     """Multiply each channel."""
-    return sample * _per_channel(factors, sample)
+    return sample * per_channel(factors, sample)
 
 
 def stretch_contrast(sample: Sample, factors: Sequence[float]) -> Sample:
     """Stretch each channel about its mean, within its own range."""
-    flat = sample.flatten(1)
-    mean = _per_channel(flat.mean(1).tolist(), sample)
-    low, high = (_per_channel(edge.tolist(), sample) for edge in (flat.amin(1), flat.amax(1)))
-    return ((sample - mean) * _per_channel(factors, sample) + mean).clamp(low, high)
+    flat, each = sample.flatten(1), (-1, *[1] * (sample.ndim - 1))
+    mean, low, high = (of.view(each) for of in (flat.mean(1), flat.amin(1), flat.amax(1)))
+    return ((sample - mean) * per_channel(factors, sample) + mean).clamp(low, high)
 
 
 def lower_resolution(
@@ -96,7 +100,7 @@ def gamma(sample: Sample, exponents: Sequence[float], *, inverted: bool) -> Samp
     flat = (sample * sign).flatten(1)
     mean, low = flat.mean(1, keepdim=True), flat.amin(1, keepdim=True)
     span = (flat.amax(1, keepdim=True) - low).clamp_min(1e-8)
-    powered = ((flat - low) / span) ** flat.new_tensor(exponents)[:, None]
+    powered = ((flat - low) / span) ** per_channel(exponents, flat)
     centred = powered - powered.mean(1, keepdim=True)
     # Norms are several times faster than the one-pass deviation.
     spread = _norm(centred).clamp_min(1e-8 * math.sqrt(flat.shape[1]) / span)

@@ -59,17 +59,29 @@ def labels_at(labels: Int[Tensor, "n *grid"], places: Places) -> Int[Tensor, "n 
     """The label with the largest share of the linear interpolation; of two, the lower one.
 
     Voxels beyond the grid are -1. This is the argmax of the interpolated indicators of all labels,
-    whose cost would grow with their number: here only places in cells of several labels are
-    worked out.
+    whose cost would grow with their number; here it grows with the corners of a cell.
     """
     edged = _edged(labels, OUTSIDE)
+    # A GPU that is asked for the places that need work is waited for; to work out all costs less.
+    found = (_of_mixed if labels.device.type == "cpu" else _of_all)(edged, places)
+    return found.view(len(labels), *places.cell.shape)
+
+
+def _of_all(edged: Int[Tensor, "n *grid"], places: Places) -> Int[Tensor, "n places"]:
+    cell = places.cell.flatten()
+    around = [edged.flatten(1)[:, step:].index_select(1, cell) for step in places.steps()]
+    return _of_several(around, [share.flatten() for share in places.shares])
+
+
+def _of_mixed(edged: Int[Tensor, "n *grid"], places: Places) -> Int[Tensor, "n places"]:
+    """Works out only the places in cells of several labels."""
     found = _cells(edged).index_select(1, places.cell.flatten())
     picture, place = (found == MIXED).nonzero(as_tuple=True)
     cell = places.cell.flatten()[place] + picture * edged[0].numel()
     around = _corners(edged.flatten(), cell, places)
     shares = [share.flatten()[place] for share in places.shares]
     found[picture, place] = _largest(around, shares)
-    return found.view(len(labels), *places.cell.shape)
+    return found
 
 
 def _corners(flat: Tensor, cell: Int[Tensor, " places"], places: Places) -> list[Tensor]:
@@ -124,7 +136,7 @@ def _largest(
 
 
 def _of_several(around: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:
-    best = torch.full_like(shares[0], -1)
+    best = torch.full_like(around[0], -1, dtype=shares[0].dtype)
     winner = around[0].clone()
     for label in around:
         total = _blended([(label == other).to(best) for other in around], shares)

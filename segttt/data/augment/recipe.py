@@ -118,6 +118,6 @@ def clear_outside(
 ) -> tuple[Float[Tensor, "c *patch"], Int[Tensor, "*patch"]]:
     """Voxels marked -1 become background; channels normalised inside a mask become 0 there."""
     if any(masked):
-        channels = image.new_tensor(masked).bool().view(-1, *[1] * labels.ndim)
+        channels = intensity.per_channel([float(one) for one in masked], image).bool()
         image = image.masked_fill((labels == OUTSIDE)[None] & channels, 0.0)
     return image, labels.clamp_min(0)
