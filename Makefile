@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test reliability lint install clean
+.PHONY: demo test reliability gpu lint install clean
 
 install: .venv/installed
 
@@ -21,6 +21,13 @@ test: install
 # Faults by the thousand: damaged and hostile files, kills, full disks, races. Prints a table of figures.
 reliability: install
 	$(BIN)/python -m pytest tests/reliability -m "reliability or not reliability"
+
+# What only a GPU can tell: its kernels against the definitions, then all of its figures.
+gpu: install
+	$(BIN)/python -m pytest -m gpu tests
+	$(BIN)/python benchmarks/kernels/run_all.py --device cuda
+	$(BIN)/python benchmarks/networks.py --device cuda
+	$(BIN)/python -m benchmarks.engine.on_gpu
 
 lint: install
 	$(BIN)/ruff format --check .
