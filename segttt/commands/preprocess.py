@@ -61,8 +61,13 @@ def _prepare(
 
     def one(files: CaseFiles) -> None:
         with memory_of(files.id):
-            volume = read_volume(case_of(files), len(plan.channels), names=plan.labels)
-            write_case(folder, prepare(volume, plan), plan.topology.patch, plan.classes)
+            # No name keeps the volume, so that its arrays go as soon as they have been used.
+            prepared = prepare(
+                read_volume(case_of(files), len(plan.channels), names=plan.labels),
+                plan,
+                overwrite=True,
+            )
+            write_case(folder, prepared, plan.topology.patch, plan.classes)
 
     failures: list[Failure] = []
     results = map_cases(one, missing, workers=workers, bytes_of=working_bytes)

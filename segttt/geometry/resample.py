@@ -1,6 +1,5 @@
 """Resampling of images and labels as matrix products, one per axis."""
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
@@ -48,8 +47,8 @@ def resample_image(
     """Cubic splines, clipped to the range of each channel (of each slice along `separate`)."""
     if tuple(image.shape[1:]) == shape:
         return image
-    result = image.new_empty(len(image), *shape)
-    for channel, target in zip(image, result, strict=True):
+    channels = []
+    for channel in image:
         rest = [axis for axis in range(3) if axis != separate]
         low, high = channel.amin(rest, keepdim=True), channel.amax(rest, keepdim=True)
         if separate is not None:
@@ -57,8 +56,8 @@ def resample_image(
             one[separate] = shape[separate]
             low, high = (resample(bound, tuple(one), (0, 0, 0)) for bound in (low, high))
         smooth = resample(channel, shape, axis_orders(3, separate))
-        torch.clamp(smooth, low, high, out=target)
-    return result
+        channels.append(smooth.clamp_(low, high))
+    return channels[0][None] if len(channels) == 1 else torch.stack(channels)
 
 
 def resample_labels(
@@ -79,7 +78,7 @@ def resample_labels(
     orders = axis_orders(1, separate)
     shares = [operator(old, new, order) for (old, new), order in zip(sizes, orders, strict=True)]
     nearest = [operator(old, new, 0).argmax(dim=1) for old, new in sizes]
-    boxes = ndimage.find_objects(labels.numpy().astype(np.int32) + 2)
+    boxes = ndimage.find_objects((labels + 2).numpy())  # from the value 1 on
     step = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
     slabs = [
         _leading_labels(labels, boxes, (rows, *shares[1:]), (places, *nearest[1:]))

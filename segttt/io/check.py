@@ -3,17 +3,17 @@
 import zlib
 from pathlib import Path
 
-import numpy as np
-
 from segttt.cases import Case, Volume
 from segttt.config.dataset import CaseFiles, Dataset
 from segttt.errors import DataError
+from segttt.geometry.slabs import value_counts
 from segttt.io.names import ending
 from segttt.io.nifti import header_voxels
 from segttt.io.volumes import read_volume
 
-BYTES_PER_VOXEL = 20
-"""At the peak, measured: 18 while a fingerprint is taken, 15 while a case is prepared."""
+BYTES_PER_VOXEL = 16
+"""At the peak, measured on a CT of 75 million voxels: 7 while it is checked and a fingerprint is
+taken; while it is prepared 8, with a z-score inside a mask 11, resampled to half the voxels 14."""
 WARNING = "warning: "
 """Problems that start so do not keep a case from being used."""
 
@@ -65,13 +65,12 @@ def undeclared_labels(volume: Volume, dataset: Dataset) -> list[str]:
     """Label values that the dataset does not declare, with their voxel counts."""
     if volume.label is None or dataset.instances or not dataset.labels:
         return []
-    known = np.array((0, *dataset.labels))
-    strange = volume.label[~np.isin(volume.label, known)]
-    if not strange.size:
+    known = {0, *dataset.labels}
+    strange = [(v, n) for v, n in value_counts(volume.label).items() if v not in known]
+    if not strange:
         return []
-    values, counts = np.unique(strange, return_counts=True)
-    found = ", ".join(f"{v} ({n} voxels)" for v, n in zip(values[:8], counts[:8], strict=True))
-    more = f" and {len(values) - 8} more values" if len(values) > 8 else ""
+    found = ", ".join(f"{v} ({n} voxels)" for v, n in strange[:8])
+    more = f" and {len(strange) - 8} more values" if len(strange) > 8 else ""
     declared = ", ".join(str(value) for value in sorted(dataset.labels))
     return [
         f"{volume.case.label}: holds the undeclared values {found}{more}; declared are 0, "

@@ -7,10 +7,12 @@ Measured: SimpleITK 2.5 returns truncated files and flipped offsets as full volu
 import gzip
 import zlib
 from dataclasses import dataclass
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
+from math import prod
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from segttt.errors import GeometryError, ImageError
 from segttt.geometry.grid import Grid
@@ -22,6 +24,8 @@ DIRECTION_TOLERANCE = 2e-3  # float32 quaternions near half a turn are off by up
 OFFSET_TOLERANCE_VOXELS = 0.1
 INFINITE = float("inf")
 LARGEST_VOXELS = 1 << 33  # 32 GiB as float32; no scanner makes more, a compressed bomb would
+READ_AHEAD = 2**20  # bytes asked of a network drive at once, for which 8 KiB are many round trips
+SLAB_VOXELS = 2**18  # converted at once, so that a scan is in memory in one type only
 UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 VOXELS = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
@@ -36,47 +40,21 @@ FIELDS = ("dim", "datatype", "bitpix", "pixdim", "offset", "slope", "intercept",
 NIFTI_1 = np.dtype(
     {
         "names": FIELDS,
-        "formats": (
-            "8i2",
-            "i2",
-            "i2",
-            "8f4",
-            "f4",
-            "f4",
-            "f4",
-            "u1",
-            "i2",
-            "i2",
-            "3f4",
-            "3f4",
-            "12f4",
-        ),
+        "formats": ("8i2", "i2", "i2", "8f4", "f4", "f4", "f4", "u1", "i2", "i2", "3f4", "3f4",
+                    "12f4"),
         "offsets": (40, 70, 72, 76, 108, 112, 116, 123, 252, 254, 256, 268, 280),
         "itemsize": 348,
     }
-)
+)  # fmt: skip
 NIFTI_2 = np.dtype(
     {
         "names": FIELDS,
-        "formats": (
-            "8i8",
-            "i2",
-            "i2",
-            "8f8",
-            "i8",
-            "f8",
-            "f8",
-            "i4",
-            "i4",
-            "i4",
-            "3f8",
-            "3f8",
-            "12f8",
-        ),
+        "formats": ("8i8", "i2", "i2", "8f8", "i8", "f8", "f8", "i4", "i4", "i4", "3f8", "3f8",
+                    "12f8"),
         "offsets": (16, 12, 14, 104, 168, 176, 184, 500, 344, 348, 352, 376, 400),
         "itemsize": 540,
     }
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,29 +74,31 @@ def header_voxels(path: Path) -> int:
         compressed = file.read(2) == GZIP
         file.seek(0)
         header = _header(gzip.GzipFile(fileobj=file) if compressed else file, path)
-    return int(np.prod([int(size) for size in header.shape]))
+    return prod(header.shape)
 
 
-def read_nifti(path: Path) -> tuple[np.ndarray, Grid]:
+def read_nifti(path: Path, dtype: DTypeLike | None = None) -> tuple[np.ndarray, Grid]:
     """Voxels (c, z, y, x) in file axes, scaled as the header says, and the grid.
 
-    An `ImageError` tells of files that are cut, longer than their header says, damaged or hold no
-    real numbers; a `GeometryError` of headers that contradict themselves.
+    They are converted to `dtype` while they are read; None keeps them as they are. An `ImageError`
+    tells of files that are cut, longer than their header says, damaged or hold no real numbers; a
+    `GeometryError` of headers that contradict themselves.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as source:
+            file = BufferedReader(source, READ_AHEAD)
             compressed = file.read(2) == GZIP
             file.seek(0)
             stream = gzip.GzipFile(fileobj=file) if compressed else file
             header = _header(stream, path)
-            raw = _voxels(stream, header, path, LARGEST_RATIO if compressed else 1)
+            voxels = _voxels(stream, header, path, dtype, LARGEST_RATIO if compressed else 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ImageError(
             f"{path}: its compressed content is cut or damaged ({error}). Copy it again."
         ) from error
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    return _scaled(raw, header, path), _grid(header, path)
+    return voxels.reshape(_array_shape(header, path)), _grid(header, path)
 
 
 def _header(stream: BufferedIOBase, path: Path) -> Header:
@@ -160,10 +140,11 @@ def _storage(fields: np.void, path: Path) -> tuple[tuple[int, ...], np.dtype, in
     return shape, dtype, int(offset)
 
 
-def _voxels(stream: BufferedIOBase, header: Header, path: Path, ratio: int) -> np.ndarray:
-    count = 1
-    for size in header.shape:
-        count *= size
+def _voxels(
+    stream: BufferedIOBase, header: Header, path: Path, dtype: DTypeLike | None, ratio: int
+) -> np.ndarray:
+    """All voxels in the order of the file."""
+    count = prod(header.shape)
     expected = header.offset + count * header.dtype.itemsize
     if expected > path.stat().st_size * ratio:
         raise ImageError(
@@ -174,27 +155,53 @@ def _voxels(stream: BufferedIOBase, header: Header, path: Path, ratio: int) -> n
         raise ImageError(
             f"{path}: asks for {count} voxels, more than any scan has. Cut it into parts."
         )
-    raw = np.empty(count, header.dtype)
-    view, filled = raw.view(np.uint8).data, 0
+    scale = _scale(header, path)
+    stored = np.result_type(header.dtype, scale[0]) if scale else header.dtype
+    voxels = np.empty(count, dtype or stored)
+    straight = voxels.dtype == header.dtype and not scale
     stream.seek(header.offset)
-    while filled < len(view):
-        got = stream.readinto(view[filled:])
-        if not got:
+    for first in range(0, count, SLAB_VOXELS):
+        here = voxels[first : first + SLAB_VOXELS]
+        raw = here if straight else np.empty(len(here), header.dtype)
+        if missing := _fill(stream, raw):
+            there = (first + len(raw)) * raw.itemsize - missing
             raise ImageError(
-                f"{path}: is cut: {filled} of {len(view)} bytes of voxels are there. "
+                f"{path}: is cut: {there} of {count * raw.itemsize} bytes of voxels are there. "
                 "Copy or download it again."
             )
-        filled += got
+        if not straight:
+            with np.errstate(over="ignore"):  # what is too large becomes infinite
+                here[:] = raw * scale[0] + scale[1] if scale else raw
     # The checksum of a compressed file comes after the last byte, so read to the very end.
     if stream.read(1):
         raise ImageError(
             f"{path}: holds more bytes than the {expected} its header asks for. Export it again."
         )
-    return raw
+    return voxels
 
 
-def _scaled(raw: np.ndarray, header: Header, path: Path) -> np.ndarray:
+def _fill(stream: BufferedIOBase, array: np.ndarray) -> int:
+    """Read into an array; the bytes that are missing at the end of the stream."""
+    view, filled = array.view(np.uint8).data, 0
+    while filled < len(view):
+        got = stream.readinto(view[filled:])
+        if not got:
+            break
+        filled += got
+    return len(view) - filled
+
+
+def _scale(header: Header, path: Path) -> tuple[float, float] | None:
+    """Slope and intercept; None where the stored numbers are the voxels."""
     slope, intercept = float(header.fields["slope"]), float(header.fields["intercept"])
+    if slope == 0 or not np.isfinite(slope) or (slope == 1 and intercept == 0):
+        return None
+    if not np.isfinite(intercept):
+        raise ImageError(f"{path}: its header scales by {slope:g} and adds {intercept:g}.")
+    return slope, intercept
+
+
+def _array_shape(header: Header, path: Path) -> tuple[int, ...]:
     x, y, z, *more = (*header.shape, 1)[: max(3, len(header.shape))]
     more = [size for size in more if size > 1]
     if len(more) > 1:
@@ -202,12 +209,7 @@ def _scaled(raw: np.ndarray, header: Header, path: Path) -> np.ndarray:
             f"{path}: has {len(header.shape)} dimensions {header.shape}. "
             "Save each channel or time point in a file of its own."
         )
-    array = raw.reshape(*more[::-1] or (1,), z, y, x)
-    if slope == 0 or not np.isfinite(slope) or (slope == 1 and intercept == 0):
-        return array
-    if not np.isfinite(intercept):
-        raise ImageError(f"{path}: its header scales by {slope:g} and adds {intercept:g}.")
-    return array * slope + intercept
+    return (*(more[::-1] or (1,)), z, y, x)
 
 
 def _grid(header: Header, path: Path) -> Grid:

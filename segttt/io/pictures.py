@@ -87,16 +87,9 @@ def _pixels(path: Path, *, indices: bool = False) -> np.ndarray:
     """(h, w, channels) of the picture; palette indices instead of colours on request."""
     if not path.is_file():
         raise ImageError(f"{path}: does not exist.")
-    CHECKS.get(ending(path), lambda _: None)(path)
     try:
-        if ending(path) in (".tif", ".tiff"):
-            pixels = _tiff(path)
-        else:
-            mode = imageio.immeta(path, plugin="pillow").get("mode")
-            if mode in ("CMYK", "YCCK"):
-                raise ImageError(f"{path}: is a {mode} picture for printing. Convert it to RGB.")
-            kept = "P" if indices and mode == "P" else None
-            pixels = imageio.imread(path, plugin="pillow", mode=kept)
+        tiff = ending(path) in (".tif", ".tiff")
+        pixels = _tiff(path) if tiff else _decoded(path, path.read_bytes(), indices)
     except (OSError, ValueError, SyntaxError, RuntimeError, struct.error, zlib.error) as error:
         raise ImageError(f"{path}: cannot be read ({error}). Is it complete?") from error
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
@@ -110,6 +103,16 @@ def _pixels(path: Path, *, indices: bool = False) -> np.ndarray:
             "or a volume as NIfTI."
         )
     return pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
+
+
+def _decoded(path: Path, content: bytes, indices: bool) -> np.ndarray:
+    """Read by Pillow, from memory: it would read the file twice."""
+    CHECKS.get(ending(path), lambda *_: None)(path, content)
+    mode = imageio.immeta(content, plugin="pillow").get("mode")
+    if mode in ("CMYK", "YCCK"):
+        raise ImageError(f"{path}: is a {mode} picture for printing. Convert it to RGB.")
+    kept = "P" if indices and mode == "P" else None
+    return imageio.imread(content, plugin="pillow", mode=kept)
 
 
 def _tiff(path: Path) -> np.ndarray:
@@ -128,9 +131,8 @@ def _tiff(path: Path) -> np.ndarray:
     return pages[0]
 
 
-def _check_png(path: Path) -> None:
+def _check_png(path: Path, content: bytes) -> None:
     """Refuse what decoders let pass: wrong checksums, a missing end, 16-bit colours cut to 8."""
-    content = path.read_bytes()
     place, ended = len(PNG), False
     while content.startswith(PNG) and not ended:
         length, kind = struct.unpack_from(">I4s", content.ljust(place + 8, b"\0"), place)
@@ -145,11 +147,10 @@ def _check_png(path: Path) -> None:
         raise ImageError(f"{path}: is cut or damaged, or no PNG. Copy or download it again.")
 
 
-def _check_bmp(path: Path) -> None:
+def _check_bmp(path: Path, content: bytes) -> None:
     """Refuse files shorter than their header says; decoders pass missing padding."""
-    content = path.read_bytes()
     if int.from_bytes(content[2:6], "little") > len(content):
         raise ImageError(f"{path}: is cut. Copy or download it again.")
 
 
-CHECKS: dict[str, Callable[[Path], None]] = {".png": _check_png, ".bmp": _check_bmp}
+CHECKS: dict[str, Callable[[Path, bytes], None]] = {".png": _check_png, ".bmp": _check_bmp}

@@ -1,7 +1,7 @@
 """Cases from disk into the canonical orientation, and segmentations back onto the file's grid."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +63,8 @@ def read_volume(
     image = _read_channels(case, channels)
     source = image.grid
     orientation = orientation_of(source)
+    # Turned before the label is read, which then finds the array of the file gone.
+    image = replace(image, array=np.ascontiguousarray(turn(image.array, orientation)))
     labels = None
     onto = Onto(source, names or {}, image.source)
     if label and (truth := read_truth(case, onto)):
@@ -71,7 +73,7 @@ def read_volume(
         labels = np.ascontiguousarray(turn(values, orientation))
     return Volume(
         case=case,
-        image=np.ascontiguousarray(turn(image.array, orientation)),
+        image=image.array,
         label=labels,
         grid=source.turned(orientation.order, orientation.flipped),
         orientation=orientation,

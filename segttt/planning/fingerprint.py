@@ -10,7 +10,8 @@ from segttt.cases import Volume
 from segttt.config.dataset import BOUNDARY, INTERIOR, Dataset
 from segttt.config.fingerprint import CaseFacts, ChannelFacts, Fingerprint
 from segttt.errors import LabelError
-from segttt.preprocessing.crop import nonzero_box
+from segttt.geometry.slabs import slab_slices, value_counts
+from segttt.preprocessing.crop import nonzero, nonzero_box
 from segttt.preprocessing.instances import interior_and_boundary
 
 SEED = 1234
@@ -38,7 +39,7 @@ def case_sample(volume: Volume, dataset: Dataset, *, total_cases: int) -> CaseSa
     1e8 / cases with replacement; both give every case the same weight in `merge`.
     """
     # Filling holes would not change the box.
-    start, stop = nonzero_box((volume.image != 0).any(axis=0))
+    start, stop = nonzero_box(nonzero(volume.image))
     box = tuple(slice(low, high) for low, high in zip(start, stop, strict=True))
     image, shape = volume.image[:, *box], volume.image.shape[1:]
     z, y, x = (high - low for low, high in zip(start, stop, strict=True))
@@ -50,11 +51,8 @@ def case_sample(volume: Volume, dataset: Dataset, *, total_cases: int) -> CaseSa
         relative_size=z * y * x / prod(shape),
     )
     label = np.zeros((z, y, x), dtype=np.int16) if volume.label is None else volume.label[box]
-    foreground = label > 0
     most = max(1, min(MAX_SAMPLES, MAX_TOTAL // max(total_cases, 1)))
-    return CaseSample(
-        facts, _sampled(image, foreground, most), _class_voxels(label, foreground, dataset)
-    )
+    return CaseSample(facts, _sampled(image, label, most), _class_voxels(label, dataset))
 
 
 def merge(samples: Sequence[CaseSample]) -> Fingerprint:
@@ -81,22 +79,34 @@ def merge(samples: Sequence[CaseSample]) -> Fingerprint:
     )
 
 
-def _sampled(image: np.ndarray, foreground: np.ndarray, most: int) -> np.ndarray:
-    places = np.flatnonzero(foreground)
-    if len(places) > most:
-        places = np.random.default_rng(SEED).choice(places, most, replace=False)
-    return image.reshape(len(image), -1)[:, places].astype(np.float32)
+def _sampled(image: np.ndarray, label: np.ndarray, most: int) -> np.ndarray:
+    """The intensities of drawn foreground voxels; which, is drawn by their rank among all."""
+    parts = list(slab_slices(label.shape))
+    ends = np.cumsum([0, *(int((label[part] > 0).sum()) for part in parts)])
+    if ends[-1] > most:
+        drawn = np.random.default_rng(SEED).choice(int(ends[-1]), most, replace=False)
+    else:
+        drawn = np.arange(ends[-1])
+    order = np.argsort(drawn)
+    ranks = drawn[order]
+    found = np.empty((len(image), len(drawn)), np.float32)
+    for part, first, last in zip(parts, ends[:-1], ends[1:], strict=True):
+        here = slice(*np.searchsorted(ranks, (first, last)))
+        places = np.flatnonzero(label[part] > 0)[ranks[here] - first]
+        found[:, order[here]] = image[:, part].reshape(len(image), -1)[:, places]
+    return found
 
 
-def _class_voxels(label: np.ndarray, foreground: np.ndarray, dataset: Dataset) -> dict[str, int]:
+def _class_voxels(label: np.ndarray, dataset: Dataset) -> dict[str, int]:
     """Foreground voxels per class name; a declared class that is absent counts 0."""
     if dataset.instances:
         classes = interior_and_boundary(label.astype(np.int32))
         return {INTERIOR: int((classes == 1).sum()), BOUNDARY: int((classes == 2).sum())}
     counts = dict.fromkeys(dataset.labels.values(), 0)
-    for value, count in zip(*np.unique(label[foreground], return_counts=True), strict=True):
-        name = dataset.labels.get(int(value), str(int(value)))
-        counts[name] = counts.get(name, 0) + int(count)
+    for value, count in value_counts(label).items():
+        if value > 0:
+            name = dataset.labels.get(value, str(value))
+            counts[name] = counts.get(name, 0) + count
     return counts
 
 

@@ -13,6 +13,7 @@ from segttt.errors import ImageError, LabelError
 from segttt.geometry.argmax import classes_on_grid
 from segttt.geometry.probabilities import Likely, probabilities_on_grid
 from segttt.geometry.resample import resample_image, resample_labels, separate_axis
+from segttt.geometry.slabs import slab_slices, value_counts
 from segttt.preprocessing.crop import nonzero, nonzero_box, nonzero_mask
 from segttt.preprocessing.normalise import normalise
 from segttt.shapes import Shape3
@@ -22,31 +23,37 @@ LARGEST_VOXELS = 1 << 32  # 16 GiB per channel; a wrong spacing or a hostile pla
 RESTORE_BYTES = 32 * 2**20  # a third faster than 256 MiB, which leaves the caches
 
 
-def prepare(volume: Volume, plan: Plan) -> PreparedCase:
+def prepare(volume: Volume, plan: Plan, *, overwrite: bool = False) -> PreparedCase:
     """Take the plan's axes, crop to non-zero, normalise, and resample to the plan's spacing.
 
-    Background outside the non-zero region becomes -1. A `LabelError` names values that the plan
+    Background outside the non-zero region becomes -1. `overwrite` works in the volume's own arrays,
+    whose content is lost, which saves a copy of each. A `LabelError` names values that the plan
     does not know, an `ImageError` a channel that cannot be normalised.
     """
-    image = volume.image.transpose(0, *(axis + 1 for axis in plan.axes))
-    # Filling the holes costs more memory than all the rest, and does not change the box.
-    filled = volume.label is not None or any(channel.masked for channel in plan.normalisation)
+    image, label, case_id = volume.image, volume.label, volume.case.id
+    # Filling the holes takes long, and does not change the box.
+    filled = label is not None or any(channel.masked for channel in plan.normalisation)
     mask = nonzero_mask(image) if filled else nonzero(image)
     start, stop = nonzero_box(mask)
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     preparation = _preparation(volume, plan, start, stop)
+    new_shape = preparation.new_shape
     separate = separate_axis(preparation.spacing_mm, preparation.new_spacing_mm)
-    channels = [
-        _normalised(image[c][box], mask[box], volume.case.id, plan, c) for c in range(len(image))
-    ]
-    cropped = channels[0][None] if len(channels) == 1 else np.stack(channels)
-    prepared = resample_image(torch.from_numpy(cropped), preparation.new_shape, separate).numpy()
-    label = None
-    if volume.label is not None:
-        classes = to_classes(volume.label, plan, volume.case.id).transpose(plan.axes)[box]
-        classes = np.where((classes == 0) & ~mask[box], np.int16(OUTSIDE), classes)
-        label = resample_labels(torch.from_numpy(classes), preparation.new_shape, separate).numpy()
-    return PreparedCase(volume.case.id, prepared, label, preparation)
+    del volume  # its label goes before the image is resampled, unless the caller keeps it
+    if label is not None:
+        label = to_classes(label, plan, case_id, overwrite=overwrite)[box]
+        _mark_outside(label, mask[box])
+        turned = torch.from_numpy(label.transpose(plan.axes))
+        label = resample_labels(turned, new_shape, separate).numpy()
+        del turned
+    image = image[:, *box] if overwrite else image[:, *box].copy()
+    for c, channel in enumerate(image):
+        _normalise(channel, mask[box], case_id, plan, c)
+    del mask
+    # Turned only now: passes over slabs are slow against the order of the memory.
+    image = torch.from_numpy(image.transpose(0, *(axis + 1 for axis in plan.axes)))
+    image = resample_image(image, new_shape, separate).numpy()
+    return PreparedCase(case_id, image, label, preparation)
 
 
 def restore(
@@ -108,46 +115,55 @@ def _filled(
 
 
 def to_classes(
-    label: Int[np.ndarray, "z y x"], plan: Plan, case_id: str
+    label: Int[np.ndarray, "z y x"], plan: Plan, case_id: str, *, overwrite: bool = False
 ) -> Int16[np.ndarray, "z y x"]:
-    """Values of the files as classes 0..k-1: position in the plan, or interior and boundary."""
+    """Values of the files as classes 0..k-1: position in the plan, or interior and boundary.
+
+    `overwrite` puts positions in the place of the values where their type is the same.
+    """
     if plan.instances:
         # scikit-image is slow to import, and only pictures of cells need it.
         from segttt.preprocessing.instances import interior_and_boundary
 
         return interior_and_boundary(label)
-    top = max(plan.labels)
-    table = np.full(top + 1, -1, dtype=np.int16)
-    table[[0, *plan.labels]] = np.arange(plan.classes)
-    beyond = (label < 0) | (label > top)
-    classes = table[np.where(beyond, 0, label)]
-    if (beyond | (classes < 0)).any():
-        values, counts = np.unique(label[beyond | (classes < 0)], return_counts=True)
-        found = ", ".join(f"{v} ({n} voxels)" for v, n in zip(values[:8], counts[:8], strict=True))
+    known = {0, *plan.labels}
+    strange = [(v, n) for v, n in value_counts(label).items() if v not in known]
+    if strange:
+        found = ", ".join(f"{v} ({n} voxels)" for v, n in strange[:8])
         raise LabelError(
             f"{case_id}: its label holds values that the plan does not know: {found}. "
             "Declare them in the dataset, or correct the label."
         )
+    table = np.zeros(max(plan.labels) + 1, dtype=np.int16)
+    table[[0, *plan.labels]] = np.arange(plan.classes)
+    classes = label if overwrite and label.dtype == np.int16 else np.empty(label.shape, np.int16)
+    for slab in slab_slices(label.shape):
+        np.take(table, label[slab], out=classes[slab], mode="clip")
     return classes
 
 
-def _normalised(
-    channel: np.ndarray, mask: np.ndarray, case_id: str, plan: Plan, index: int
-) -> np.ndarray:
+def _mark_outside(classes: np.ndarray, mask: np.ndarray) -> None:
+    for slab in slab_slices(classes.shape):
+        classes[slab][(classes[slab] == 0) & ~mask[slab]] = OUTSIDE
+
+
+def _normalise(channel: np.ndarray, mask: np.ndarray, case_id: str, plan: Plan, index: int) -> None:
     try:
-        return normalise(channel, plan.normalisation[index], mask)
+        normalise(channel, plan.normalisation[index], mask, overwrite=True)
     except ImageError as error:
         raise ImageError(f"{case_id}, channel {plan.channels[index]}: {error}") from error
 
 
-def _preparation(volume: Volume, plan: Plan, start: Shape3, stop: Shape3) -> Preparation:
+def _preparation(volume: Volume, plan: Plan, low: Shape3, high: Shape3) -> Preparation:
+    """Of the canonical box between two corners."""
     a, b, c = plan.axes
+    start, stop = (low[a], low[b], low[c]), (high[a], high[b], high[c])
     full, spacing = volume.grid.shape, volume.grid.spacing_mm
     spacing = (spacing[a], spacing[b], spacing[c])
     new_spacing = plan.spacing_mm if plan.resample_z else (spacing[0], *plan.spacing_mm[1:])
     z, y, x = (
-        max(1, round(old / new * (high - low)))
-        for low, high, old, new in zip(start, stop, spacing, new_spacing, strict=True)
+        max(1, round(old / new * (last - first)))
+        for first, last, old, new in zip(start, stop, spacing, new_spacing, strict=True)
     )
     if z * y * x > LARGEST_VOXELS:
         raise ImageError(

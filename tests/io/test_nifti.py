@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from segttt.errors import GeometryError, ImageError
 from segttt.geometry.grid import Grid
+from segttt.io import nifti
 from segttt.io.images import read_image
 
 # Byte offsets of NIfTI-1 header fields.
@@ -168,6 +169,22 @@ def test_slope_and_intercept(nii, voxels):
     np.testing.assert_allclose(image[0], voxels * 0.5 - 1000)
     image, _ = read_image(nii((SLOPE, "<2f", 0.0, 5.0)))  # a slope of 0 means: not scaled
     np.testing.assert_array_equal(image[0], voxels)
+
+
+@pytest.mark.parametrize("code", ["u1", "i2", "f4", "f8"])
+@pytest.mark.parametrize("scale", [None, (0.37, -1024.0)])
+def test_conversion_in_parts_equals_that_of_the_whole(nii, voxels, monkeypatch, code, scale):
+    monkeypatch.setattr(nifti, "SLAB_VOXELS", 37)
+    stored = voxels.astype(code)
+    path = nii(*([(SLOPE, "<2f", *scale)] if scale else []), array=stored)
+    slope, intercept = (float(np.float32(number)) for number in scale or (1, 0))
+    expected = stored * slope + intercept if scale else stored
+    found, _ = nifti.read_nifti(path)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found[0], expected)
+    converted, _ = nifti.read_nifti(path, np.float32)
+    assert converted.dtype == np.float32
+    np.testing.assert_array_equal(converted[0], expected.astype(np.float32))
 
 
 def test_big_endian(nii, voxels):

@@ -5,6 +5,7 @@ import pytest
 
 from segttt.cases import Case, Orientation, Volume
 from segttt.errors import LabelError
+from segttt.geometry import slabs
 from segttt.geometry.grid import Grid
 from segttt.planning import fingerprint as fingerprints
 from segttt.planning.fingerprint import case_sample, merge
@@ -89,6 +90,22 @@ def test_large_foregrounds_are_sampled_the_same_way_each_time(dataset, monkeypat
     monkeypatch.setattr(fingerprints, "MAX_TOTAL", 60)
     many = case_sample(volume(image, label), dataset(), total_cases=10).intensities
     assert many.shape == (1, 6)
+
+
+@pytest.mark.parametrize("most", [40, 10**6])
+def test_slabs_draw_the_voxels_that_the_whole_would(dataset, monkeypatch, most):
+    """The definition is one draw from all places of the foreground, in the order of the draw."""
+    monkeypatch.setattr(fingerprints, "MAX_SAMPLES", most)
+    monkeypatch.setattr(slabs, "SLAB_VOXELS", 60)
+    random = np.random.default_rng(5)
+    image = random.normal(size=(2, 9, 8, 7)).astype(np.float32)
+    label = random.integers(0, 3, (9, 8, 7)).astype(np.int16)
+    label[3:5] = 0
+    places = np.flatnonzero(label)
+    if len(places) > most:
+        places = np.random.default_rng(fingerprints.SEED).choice(places, most, replace=False)
+    found = case_sample(volume(image, label), dataset(), total_cases=1).intensities
+    np.testing.assert_array_equal(found, image.reshape(2, -1)[:, places])
 
 
 def test_cases_without_foreground_are_tolerated(dataset):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from segttt.geometry import slabs
 from segttt.preprocessing.crop import nonzero_box, nonzero_mask
 
 
@@ -30,6 +31,22 @@ def test_equals_scipy(seed):
     expected = ndimage.binary_fill_holes(mask)
     assert expected.sum() > mask.sum()
     np.testing.assert_array_equal(nonzero_mask(image_of(mask)), expected)
+
+
+@pytest.mark.parametrize("slab_voxels", [1, 300, 10**6])
+@pytest.mark.parametrize("seed", range(4))
+def test_slabs_agree_on_what_is_outside(monkeypatch, seed, slab_voxels):
+    """Paths of emptiness wind through the slices, up and down, before they reach the border."""
+    monkeypatch.setattr(slabs, "SLAB_VOXELS", slab_voxels)
+    mask = np.random.default_rng(seed).random((17, 12, 11)) < 0.6
+    mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1] = True, True, True, True
+    mask[0], mask[-1], mask[8, :7, 5] = True, True, False
+    expected = ndimage.binary_fill_holes(mask)
+    assert (~mask & ~expected).sum() > 300
+    assert (expected & ~mask).any()
+    np.testing.assert_array_equal(nonzero_mask(image_of(mask)), expected)
+    turned = image_of(mask).transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(nonzero_mask(turned), expected.transpose(2, 0, 1))
 
 
 def test_a_picture_is_filled_in_its_plane():

@@ -5,6 +5,7 @@ import pytest
 
 from segttt.config.plan import Normalisation
 from segttt.errors import ImageError
+from segttt.preprocessing import normalise as normalisation
 from segttt.preprocessing.normalise import normalise
 
 CHANNEL = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -68,3 +69,33 @@ def test_a_constant_becomes_zero(scheme):
 def test_an_empty_mask_changes_nothing():
     found = apply(mask=~ALL, scheme="zscore", masked=True)
     np.testing.assert_array_equal(found, CHANNEL)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"scheme": "none"},
+        {"scheme": "ct", "clip": (2.0, 20.0), "mean": 10.0, "std": 4.0},
+        {"scheme": "zscore"},
+        {"scheme": "zscore", "masked": True},
+        {"scheme": "rescale_to_0_1"},
+        {"scheme": "rgb_to_0_1"},
+    ],
+)
+def test_in_place_of_the_channel_is_the_same(settings):
+    mask = CHANNEL >= 12
+    expected = apply(mask=mask, **settings)
+    own = CHANNEL.copy()
+    scheme = Normalisation(**settings)
+    assert normalise(own, scheme, mask, overwrite=True) is own
+    np.testing.assert_array_equal(own, expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (4, 64, 63), (11, 40, 41)])
+def test_zscore_in_parts_equals_numpy_bit_by_bit(monkeypatch, shape):
+    monkeypatch.setattr(normalisation, "SLAB_VOXELS", 999)
+    channel = np.random.default_rng(0).normal(300, 80, shape).astype(np.float32)
+    mean, std = channel.mean(dtype=np.float64), channel.std(dtype=np.float64)
+    expected = (channel - np.float32(mean)) / np.float32(std)
+    found = apply(channel, np.ones(shape, bool), scheme="zscore")
+    np.testing.assert_array_equal(found, expected)

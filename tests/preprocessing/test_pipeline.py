@@ -10,6 +10,7 @@ from segttt.cases import Case, Orientation, SoftMaps, Volume
 from segttt.config.network import Topology
 from segttt.config.plan import Normalisation, Plan
 from segttt.errors import ImageError, LabelError
+from segttt.geometry import slabs
 from segttt.geometry.grid import Grid
 from segttt.geometry.resample import axis_orders, resample, separate_axis
 from segttt.preprocessing.pipeline import prepare, restore, to_classes
@@ -78,6 +79,28 @@ def test_crop_marks_the_outside(scan):
     assert prepared.label[0, 0, 0] == 2
     assert (prepared.label == -1).sum() == 8
     np.testing.assert_array_equal(prepared.image[0], image[0, 2:12, 1:15, 3:18])
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("target", [(1.0, 1.0, 1.0), (1.4, 1.1, 1.2)])
+def test_in_place_of_the_volume_is_the_same(scan, monkeypatch, axes, target):
+    monkeypatch.setattr(slabs, "SLAB_VOXELS", 700)
+    image, label = scan
+    image = np.concatenate([image, 3 - image])
+    image[:, 5, 5:8, 5] = 0  # a hole
+    schemes = (Normalisation(scheme="zscore", masked=True), Normalisation(scheme="zscore"))
+    plan = plan_of(axes=axes, spacing_mm=target, channels=("T1", "T2"), normalisation=schemes)
+    before, values = image.copy(), label.copy()
+    kept = prepare(volume_of(image, label), plan)
+    np.testing.assert_array_equal(image, before)
+    np.testing.assert_array_equal(label, values)
+    lost = prepare(volume_of(image, label), plan, overwrite=True)
+    np.testing.assert_array_equal(lost.image, kept.image)
+    np.testing.assert_array_equal(lost.label, kept.label)
+    assert (image != before).any()
+    if target == (1.0, 1.0, 1.0):
+        assert np.shares_memory(lost.image, image)
+        assert np.shares_memory(lost.label, label)
 
 
 def test_values_become_classes_in_the_order_of_the_plan():
