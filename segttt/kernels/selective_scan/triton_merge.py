@@ -18,9 +18,10 @@ def gate_kernel(
     d_out, merged, z, d_merged, d_z, n, d, z_b, z_n, share, BN: tl.constexpr, BD: tl.constexpr
 ):
     """BN tokens and BD channels; all but z, which is strided, are contiguous [b, n, d]."""
-    sample = tl.program_id(1).to(tl.int64)
-    tokens = tl.program_id(0) * BN + tl.arange(0, BN)
-    channels = tl.program_id(2) * BD + tl.arange(0, BD)
+    tiles = tl.cdiv(n, BN)
+    sample = (tl.program_id(0) // tiles).to(tl.int64)
+    tokens = (tl.program_id(0) % tiles) * BN + tl.arange(0, BN)
+    channels = tl.program_id(1) * BD + tl.arange(0, BD)
     mask = (tokens < n)[:, None] & (channels < d)[None, :]
     place = (sample * n + tokens)[:, None] * d + channels[None, :]
     z_place = (sample * z_b + tokens.to(tl.int64) * z_n)[:, None] + channels[None, :]
@@ -46,7 +47,7 @@ def backward(
     (b, n, d), d_out, z = z.shape, d_out.contiguous(), rows_contiguous(z)
     d_z = torch.empty((b, n, d), dtype=z.dtype, device=z.device)
     d_merged = torch.empty((b, n, d), dtype=torch.float32, device=z.device)
-    grid = (triton.cdiv(n, TILE["BN"]), b, triton.cdiv(d, TILE["BD"]))
+    grid = (b * triton.cdiv(n, TILE["BN"]), triton.cdiv(d, TILE["BD"]))
     numbers = (n, d, *z.stride()[:2], share)
     gate_kernel[grid](d_out, merged, z, d_merged, d_z, *numbers, **TILE, num_warps=TILE_WARPS)
     return d_merged[:, None].expand(-1, scans, -1, -1), d_z

@@ -103,7 +103,8 @@ def _ttt_linear(
         if chosen == "triton":
             from segttt.kernels.ttt_linear import triton_forward
 
-            return triton_forward.forward(*tensors, eps, **how, keep=keep, measure=measure)
+            with torch.cuda.device_of(q):  # kernels start on the current device, not on that of q
+                return triton_forward.forward(*tensors, eps, **how, keep=keep, measure=measure)
         if chosen == "numba":
             from segttt.kernels.ttt_linear import numba_step
 
@@ -169,7 +170,8 @@ def _ttt_linear_backward(
         if chosen == "triton":
             from segttt.kernels.ttt_linear import triton_backward
 
-            grads = triton_backward.backward(d_out, states, sequences, gamma, beta, eps, **how)
+            with torch.cuda.device_of(q):
+                grads = triton_backward.backward(d_out, states, sequences, gamma, beta, eps, **how)
         elif chosen == "numba":
             from segttt.kernels.ttt_linear import numba_step
 

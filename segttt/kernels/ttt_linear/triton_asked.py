@@ -14,6 +14,7 @@ from segttt.kernels.ttt_linear.triton_math import (
     mean,
     norm_backward,
     normalise,
+    own_sequence,
     place,
     product,
     scaled_error,
@@ -64,8 +65,8 @@ def answers_backward(
 
     One program for each mini-batch, which is one block.
     """
-    chunk, sequence = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    sequences = tl.num_programs(1).to(tl.int64)
+    chunk = tl.program_id(0)
+    sequence, sequences = own_sequence()
     share = chunk * sequences + sequence
     head = sequence % heads
     scale, shift = load_row(gamma, head, D, BD)[None, :], load_row(beta, head, D, BD)[None, :]

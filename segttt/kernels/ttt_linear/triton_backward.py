@@ -61,7 +61,7 @@ def backward(
     d_k, d_v = (states.new_empty(q.shape) for _ in range(2))
     d_lr, d_last = states.new_empty(lr.shape), states.new_empty(m, blocks, b, h)
     d_norm = states.new_empty(m * blocks, b * h, 2, d)
-    tokens_backward[(m * blocks, b * h)](
+    tokens_backward[(m * blocks, h, b)](
         *(*learned, states, *asked.inner, *asked.taught, d_chain),
         *(d_k, d_v, d_lr, d_last, d_norm),
         *loose,
@@ -97,7 +97,7 @@ def _asked_at_once(
     m = triton.cdiv(n, cut.tokens)
     found = _room(q, states, m, 1)
     step = states.new_empty(b * h, m, cut.block("answers_backward"))
-    answers_backward[(m, b * h)](
+    answers_backward[(m, h, b)](
         *(d_out, states, q, *learned, *found.inner, found.queries, *found.taught),
         *(step, found.states, found.norm),
         *(n, cut.tokens, h, eps),
@@ -121,13 +121,13 @@ def _asked(
     t, blocks = cut.tokens, cut.blocks("queries_backward")
     m, loose = triton.cdiv(n, t), (n, t, h)
     found = _room(q, states, m, blocks)
-    inner[(m * cut.blocks("inner"), b * h)](
+    inner[(m * cut.blocks("inner"), h, b)](
         *(k, v, gamma, beta, turned, states, *found.inner), *loose, eps, **cut.constants("inner")
     )
     d_after = states.new_empty(q.shape if causal else 0)
     width = blocks * cut.block("queries_backward")
     step = states.new_empty((b * h, m, width) if causal else 0)
-    queries_backward[(m * blocks, b * h)](
+    queries_backward[(m * blocks, h, b)](
         *(d_out, q, *learned, states, *found.inner),
         *(found.queries, d_after, found.states, step, found.norm),
         *(*loose, eps),
@@ -135,7 +135,7 @@ def _asked(
         **cut.constants("queries_backward"),
     )
     if causal:
-        keys_backward[(m * cut.blocks("keys_backward"), b * h)](
+        keys_backward[(m * cut.blocks("keys_backward"), h, b)](
             *(q, *learned, *found.inner, d_after, *found.taught),
             *loose,
             **cut.constants("keys_backward"),

@@ -10,6 +10,7 @@ from segttt.kernels.ttt_linear.triton_math import (
     load_row,
     load_rows,
     load_state,
+    own_sequence,
     place,
     product,
     slope_backward,
@@ -126,8 +127,7 @@ def tokens_backward(
 ):
     """One program for each block of tokens, once the gradients of all states are known."""
     chunk, block = tl.program_id(0) // BLOCKS, tl.program_id(0) % BLOCKS
-    sequence = tl.program_id(1).to(tl.int64)
-    sequences = tl.num_programs(1).to(tl.int64)
+    sequence, sequences = own_sequence()
     head = sequence % heads
     scale, shift = load_row(gamma, head, D, BD)[None, :], load_row(beta, head, D, BD)[None, :]
     memory = (v, normeds, rstds, levels, alongs)

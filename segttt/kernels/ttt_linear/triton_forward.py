@@ -16,6 +16,7 @@ from segttt.kernels.ttt_linear.triton_math import (
     load_square,
     load_state,
     normalise,
+    own_sequence,
     place,
     product,
     similarity,
@@ -109,8 +110,7 @@ def answer(
 ):
     """One program for each block of queries."""
     chunk, block = tl.program_id(0) // BLOCKS, tl.program_id(0) % BLOCKS
-    sequence = tl.program_id(1).to(tl.int64)
-    sequences = tl.num_programs(1).to(tl.int64)
+    sequence, sequences = own_sequence()
     head = sequence % heads
     turn = tl.load(turned + head)
     first, way, count = place(sequence, chunk, block, n, t, turn, BT)
@@ -176,7 +176,7 @@ def forward(
             launch_each(learn_block, tensors, range(m + 1), sizes, cut, causal)
         else:
             learn[(b * h,)](*tensors, *sizes, CAUSAL=causal, **cut.constants("learn"))
-        answer[(m * cut.blocks("answer"), b * h)](
+        answer[(m * cut.blocks("answer"), h, b)](
             *(q, k, lr, rho, gamma, beta, turned, states, slopes, out),
             *sizes,
             CAUSAL=causal,
@@ -202,7 +202,7 @@ def _losses(
     m = len(states) - 1
     blocks = cut.blocks("losses")
     sums = states.new_empty(m, blocks, b, h, 2)
-    losses[(m * blocks, b * h)](
+    losses[(m * blocks, h, b)](
         *(k, v, gamma, beta, turned, states, sums), n, t, h, eps, **cut.constants("losses")
     )
     tokens = torch.full((m, 1, 1, 1), t, device=k.device)

@@ -10,6 +10,7 @@ from segttt.kernels.ttt_linear.triton_math import (
     load_rows,
     load_state,
     normalise,
+    own_sequence,
     place,
     product,
 )
@@ -38,8 +39,7 @@ def losses(
 ):
     """One program for each block of tokens: the sum of its losses before and after the update."""
     chunk, block = tl.program_id(0) // BLOCKS, tl.program_id(0) % BLOCKS
-    sequence = tl.program_id(1).to(tl.int64)
-    sequences = tl.num_programs(1).to(tl.int64)
+    sequence, sequences = own_sequence()
     head = sequence % heads
     first, way, count = place(sequence, chunk, block, n, t, tl.load(turned + head), BT)
     key = load_rows(k, first, way, count, D, BT, BD)

@@ -13,6 +13,15 @@ import triton.language as tl
 
 @triton.jit
 @no_type_check
+def own_sequence():
+    """Which sequence a program has, and of how many: heads and samples are axes of their own in the
+    grid, neither of which may be longer than 65,535."""
+    heads, samples = tl.num_programs(1).to(tl.int64), tl.num_programs(2).to(tl.int64)
+    return tl.program_id(2).to(tl.int64) * heads + tl.program_id(1), heads * samples
+
+
+@triton.jit
+@no_type_check
 def place(sequence, chunk, block, n, t, turned, BT: tl.constexpr):
     """Where the first token of a mini-batch's block lies, the way to the next, and their number."""
     start = chunk * t + block * BT

@@ -14,6 +14,7 @@ from segttt.kernels.ttt_linear.triton_math import (
     mean,
     norm_backward,
     normalise,
+    own_sequence,
     place,
     product,
     scaled_error,
@@ -52,8 +53,7 @@ def inner(
 ):
     """What the inner gradients and their derivatives are made of, from the saved states."""
     chunk, block = tl.program_id(0) // BLOCKS, tl.program_id(0) % BLOCKS
-    sequence = tl.program_id(1).to(tl.int64)
-    sequences = tl.num_programs(1).to(tl.int64)
+    sequence, sequences = own_sequence()
     head = sequence % heads
     first, way, count = place(sequence, chunk, block, n, t, tl.load(turned + head), BT)
     key = load_rows(k, first, way, count, D, BT, BD)
@@ -134,8 +134,7 @@ def queries_backward(
 ):
     """One program for each block of queries: its answers once more, and back through them."""
     chunk, block = tl.program_id(0) // BLOCKS, tl.program_id(0) % BLOCKS
-    sequence = tl.program_id(1).to(tl.int64)
-    sequences = tl.num_programs(1).to(tl.int64)
+    sequence, sequences = own_sequence()
     head = sequence % heads
     turn = tl.load(turned + head)
     memory = (v, normeds, rstds, levels, alongs)
@@ -211,7 +210,7 @@ def keys_backward(
 ):
     """One program for each block of keys: what later queries of its mini-batch ask of them."""
     chunk, block = tl.program_id(0) // BLOCKS, tl.program_id(0) % BLOCKS
-    sequence = tl.program_id(1).to(tl.int64)
+    sequence, _ = own_sequence()
     head = sequence % heads
     turn = tl.load(turned + head)
     memory = (v, normeds, rstds, levels, alongs)

@@ -59,6 +59,18 @@ LAUNCH_US, REPLAYED_US, STEP_US, BYTES_PER_US = 7.0, 2.5, 1.0, 5e6
 kernel, and what the second cache gives to all multiprocessors."""
 
 
+NARROW, SHARED = 64, 147_456
+"""Channels beyond which a program takes so many bytes of shared memory."""
+
+
+def widest(shared: int) -> int:
+    """Channels of the widest heads that programs with so many bytes of shared memory can serve.
+
+    GPUs for workstations and games have 101,376, an A100 has 166,912.
+    """
+    return max(WARPS) if shared >= SHARED else NARROW
+
+
 @dataclass(frozen=True)
 class Plan:
     """The compile-time numbers of all kernels for one shape."""
@@ -134,14 +146,18 @@ class Plan:
 def plan(q: Tensor, tokens: int) -> Plan:
     """For queries q [b, h, n, d] in mini-batches of `tokens`.
 
-    Raises UsageError where a head has more channels than the kernels' tiles.
+    Raises UsageError where a head has more channels than the kernels' tiles, or than the GPU's
+    shared memory holds.
     """
-    if q.shape[3] > max(WARPS):
-        raise UsageError(
-            f"ttt_linear's GPU kernels take heads of at most {max(WARPS)} channels, not "
-            f"{q.shape[3]}; use more heads, or backend.reference_only()"
-        )
     b, h, n, d = q.shape
+    most = max(WARPS)
+    if q.device.type == "cuda" and d > NARROW:
+        most = widest(torch.cuda.get_device_properties(q.device).shared_memory_per_block_optin)
+    if d > most:
+        raise UsageError(
+            f"ttt_linear's GPU kernels take heads of at most {most} channels here, not {d}; use "
+            "more heads, or backend.reference_only()"
+        )
     return Plan(d, n, tokens, b * h, arithmetic(q))
 
 

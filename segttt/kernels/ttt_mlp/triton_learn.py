@@ -100,6 +100,8 @@ def learn_kernel(
                     d_w1, d_c1, d_w2 = _learned(keys, slope, rate, w1, c1, w2, PRECISION)
                     if BLOCKS > 1:
                         w1, c1, w2 = load_tile(from1, from2, tile, D, W, BD, BW)
+                        # Threads that hold the same number all load it, and one of them stores it.
+                        tl.debug_barrier()
                     w1, c1, w2 = w1 - d_w1, c1 - d_c1, w2 - d_w2
                     store_tile(into1, into2, tile, w1, c1, w2, D, W, BD, BW)
                 # What one thread has written, others read: for the next block or mini-batch.

@@ -180,6 +180,8 @@ def weights_backward_kernel(
     store_tile(d_first, d_second, tile, d_w1, d_c1, d_w2, D, W, BD, BW)
     if part == 0:
         d_c2 += load_bias(d_second + W * D, D, D == BD, BD)
+        # Threads that hold the same channel all load it, and one of them stores it.
+        tl.debug_barrier()
         store_bias(d_second + W * D, d_c2, D, D == BD, BD)
 
 

@@ -41,10 +41,13 @@ WIDE_SCAN = {"n": 2**12, "d": 2**10, "scans": 2, "length": 2**12, "segments": 1}
 LONG_TTT = {"n": 2**28, "t": 64, "begin": 2**21, "count": 2**21, "batches": 2**22, "state": 2**22}
 WIDE_TTT = {"n": 2**10, "t": 64, "begin": 2**3, "count": 2**3, "batches": 2**4, "state": 2**4}
 HEADS = {"heads": 2**3, "h": 2**3}
+LONG_CONV = {"n": 2**28, "d": 2**10, "scans": 2, "kinds": 2, "length": 2**6, "weight_r": 2**10}
+WIDE_CONV = {"n": 2**10, "d": 2**10, "scans": 2**4, "kinds": 2**4, "length": 2**3, "weight_r": 1}
 
 CALLS = {
     "any": (Call((2**24, 2**8, 2**8), {"n": 2**12}),),
-    "gate_kernel": (Call((2**24, 4, 2**4), LONG_SCAN | STRIDES),),
+    "causal_conv": (Call((2**30, 2**4, 1), LONG_CONV), Call((2**30, 2**4, 1), WIDE_CONV)),
+    "gate_kernel": (Call((2**26, 2**4, 1), LONG_SCAN | STRIDES),),
     "selective_scan": (
         Call((2**7, 2**10, 1), LONG_SCAN | STRIDES | RATES),
         Call((2**24, 1, 1), WIDE_SCAN | STRIDES | RATES),
@@ -54,8 +57,8 @@ CALLS = {
         Call((2**30, 1, 1), WIDE_TTT | HEADS | {"scans": 2**4}),
     ),
     "ttt_linear": (
-        Call((2**24, 2**16 - 1, 1), LONG_TTT | HEADS),
-        Call((2**24, 2**16 - 1, 1), WIDE_TTT | HEADS),
+        Call((2**24, 2**3, 2**16 - 1), LONG_TTT | HEADS),
+        Call((2**24, 2**3, 2**16 - 1), WIDE_TTT | HEADS),
     ),
     "ttt_mlp": (Call((2**30, 1, 1), LONG_TTT | HEADS), Call((2**30, 1, 1), WIDE_TTT | HEADS)),
 }

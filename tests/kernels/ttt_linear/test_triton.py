@@ -82,8 +82,12 @@ def test_states_formed_anew_for_the_backward_pass():
 
 
 def test_heads_too_wide_are_refused():
-    with backend.forced("triton"), pytest.raises(UsageError, match="128 channels, not 129"):
+    with backend.forced("triton"), pytest.raises(UsageError, match="128 channels here, not 129"):
         ttt_linear(*draw(2, 2, 129))
+
+
+def test_wide_heads_want_the_shared_memory_of_a_data_centre_s_gpu():
+    assert [triton_tune.widest(size) for size in (101_376, 166_912, 232_448)] == [64, 128, 128]
 
 
 def test_every_shape_of_the_table_has_a_specimen():
