@@ -16,6 +16,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 SCRIPTS = {
     "scan.py": "Selective scan",
+    "causal_conv.py": "Causal convolution",
     "ttt_linear.py": "TTT-Linear",
     "ttt_mlp.py": "TTT-MLP",
     "bottleneck.py": "TTT layer at the bottleneck",

@@ -20,7 +20,7 @@ Scan = Literal["auto", "mamba"]
 """What runs selective scans on a GPU: what runs the other operators, or the CUDA kernels of the
 package mamba-ssm."""
 
-Operator = Literal["ttt_inputs", "ttt_linear", "ttt_mlp", "selective_scan"]
+Operator = Literal["ttt_inputs", "ttt_linear", "ttt_mlp", "causal_conv", "selective_scan"]
 
 OLDEST = (8, 0)
 """Compute capability that the GPU kernels are compiled and sized for, or newer."""

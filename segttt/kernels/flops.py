@@ -10,6 +10,7 @@ import torch
 from torch import Size
 
 # Importing them defines the operators.
+import segttt.kernels.causal_conv.op
 import segttt.kernels.selective_scan.op
 import segttt.kernels.ttt_linear.op
 import segttt.kernels.ttt_mlp.op  # noqa: F401
@@ -27,6 +28,19 @@ def _scan_backward(
     """The step of the forward pass anew, seven, and its gradients, fifteen."""
     b, g, n, d = u
     return 22 * b * g * n * d * A[-1]
+
+
+def _conv(x: Size, weight: Size, *_: Any, **__: Any) -> int:
+    """A product and a sum per tap; the activation, as every pass over memory, is left out."""
+    g, d, reach = weight
+    return 2 * reach * x[0] * g * x[2] * d
+
+
+def _conv_backward(
+    d_out: Size, x: Size, weight: Size, bias: Size, backwards: Any, silu: bool, **_: Any
+) -> int:
+    """For the gradients of tokens and of taps; behind an activation, the forward pass anew."""
+    return (3 if silu else 2) * _conv(x, weight)
 
 
 def _linear(q: Size, k: Size, v: Size, lr: Size, rho: Size, *others: Any, **_: Any) -> int:
@@ -62,6 +76,8 @@ def _mlp_backward(
 
 
 FORMULAS: dict[Any, Callable[..., int]] = {
+    torch.ops.segttt.causal_conv: _conv,
+    torch.ops.segttt.causal_conv_backward: _conv_backward,
     torch.ops.segttt.selective_scan: _scan,
     torch.ops.segttt.selective_scan_backward: _scan_backward,
     torch.ops.segttt.ttt_linear: _linear,

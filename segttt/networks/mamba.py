@@ -34,7 +34,7 @@ class Mamba(nn.Module):
         self.in_place = len(self.ways) == len(site.scans)
         self.enter = nn.Linear(width, 2 * inner, bias=False)
         self.leave = nn.Linear(inner, width, bias=False)
-        self.conv = CausalConv(own, inner, spec.conv_width)
+        self.conv = CausalConv(own, inner, spec.conv_width, "silu")
         self.select = nn.Parameter(torch.empty(own, self.rank + 2 * spec.states, inner))
         self.step = nn.Parameter(torch.empty(own, inner, self.rank))
         self.step_bias = nn.Parameter(step_bias((own, inner)))
@@ -49,18 +49,20 @@ class Mamba(nn.Module):
         if not self.in_place:
             return self.leave(self.sequences(u, grid, self._scan) * F.silu(z))
         orders = len(self.ways)  # all of the raster, so that the operator can join and gate them
-        same = u[:, None].expand(-1, orders, -1, -1)
-        return self.leave(self._scan(same, slice(0, orders), self.ways, z))
+        return self.leave(self._scan(u[:, None], slice(0, orders), self.ways, z))
 
     def _scan(
         self,
-        u: Float[Tensor, "b g n d"],
+        u: Float[Tensor, "b _ n d"],
         which: slice,
         backwards: list[bool],
         z: Float[Tensor, "b n d"] | None = None,
     ) -> Float[Tensor, "b *g n d"]:
-        """Along the orders in `which`; where there is a `z`, joined and gated by it."""
-        u = F.silu(self.conv(u, which, backwards))
+        """Along the orders in `which`; where there is a `z`, joined and gated by it.
+
+        One sequence will do where all orders read the same tokens.
+        """
+        u = self.conv(u, which, backwards)
         small = torch.einsum("bgnd,grd->bgnr", u, of_orders(self.select, which))
         low, B, C = small.split([self.rank, self.states, self.states], -1)
         dt = torch.einsum("bgnr,gdr->bgnd", low, of_orders(self.step, which))

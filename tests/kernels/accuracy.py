@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from segttt.kernels.backend import reference_only
+from segttt.kernels.causal_conv.op import causal_conv
 from segttt.kernels.selective_scan.op import selective_scan
 from segttt.kernels.ttt_linear.op import ttt_linear
 from segttt.kernels.ttt_mlp.op import ttt_mlp
@@ -65,6 +66,10 @@ def cases(device: str) -> Iterator[Case]:
                     inner += [draw(2, 4 * d, d) / (4 * d) ** 0.5, 0.4 * draw(2, d)]
                     mlp = [*draw.tokens(150, d, t), *inner, *draw.rows(d, 2)]
                     yield Case(f"ttt_mlp {label}", partial(ttt_mlp, **how), mlp, 3)
+    for n, d, kinds in ((1, 5, 1), (150, 33, 2), (3000, 64, 1)):
+        conv = partial(causal_conv, backwards=[False, True], activation="silu")
+        given = [draw(2, kinds, n, d), 0.5 * draw(2, d, 4), 0.5 * draw(2, d)]
+        yield Case(f"causal_conv n={n} d={d} of {kinds}", conv, given, 1)
     for n, d, s in ((1, 5, 4), (150, 33, 16), (3000, 64, 16)):
         scan = partial(selective_scan, backwards=[False, True])
         yield Case(f"selective_scan n={n} d={d} s={s}", scan, draw.scan(n, d, s), 2)
@@ -141,6 +146,7 @@ def long_faults(device: str, numbers: int = 2**31) -> list[str]:
     for case in (
         Case("ttt_linear", ttt_linear, linear, 3),
         Case("selective_scan", selective_scan, draw.scan(4096, 64, 16), 2),
+        Case("causal_conv", causal_conv, [draw(1, 2, 4096, 64), draw(2, 64, 4), draw(2, 64)], 1),
     ):
         few = case.to(torch.bfloat16).given
         few = [x.to(device) for x in few]

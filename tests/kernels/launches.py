@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from segttt.kernels.causal_conv import triton_backward as conv_backward
+from segttt.kernels.causal_conv import triton_forward as conv_forward
+from segttt.kernels.causal_conv.op import causal_conv
 from segttt.kernels.selective_scan import triton_backward as scan_backward
 from segttt.kernels.selective_scan import triton_forward as scan_forward
 from segttt.kernels.selective_scan.cpu import Inputs
@@ -42,11 +45,13 @@ def cases(device: str, n: int = 70) -> dict[str, Case]:
     rate = (-torch.rand(2, 5, 4, generator=rng, device="cpu")).to(device).requires_grad_()
     scan = [normal(2, 2, n, 5), normal(2, 2, n, 5), rate, normal(2, 2, n, 4), normal(2, 2, n, 4)]
     scan += [normal(2, 5), normal(2, 5), normal(2, n, 5)]
+    conv = [normal(2, 1, n, 12), normal(2, 12, 4), normal(2, 12)]
     parts = [*(normal(2, 2, n, 12) for _ in range(3)), normal(2, 2, n, 3), normal(2, 3), normal(16)]
     return {
         "ttt_inputs": (joined_inputs, parts, turned),
         "ttt_linear": (ttt_linear, linear, turned),
         "ttt_mlp": (ttt_mlp, [*tokens(8), *inner, normal(2, 8), normal(2, 8)], turned),
+        "causal_conv": (causal_conv, conv, turned | {"activation": "silu"}),
         "selective_scan": (gated_scan, scan, turned),
     }
 
@@ -75,9 +80,11 @@ def _linear(*given: object) -> None:
     linear_forward.forward(*tensors, eps, **how)
 
 
-def _linear_backward(d_out: object, states: object, *given: object) -> None:
+def _linear_backward(d_out: object, states: Tensor, *given: object) -> None:
     *sequences, _, _, gamma, beta, eps, causal, backwards = given
     how = {"causal": causal, "backwards": backwards}
+    if not states.numel():  # not kept, so formed once more
+        states = linear_forward.forward(*given[:9], eps, **how, keep=True)[1]
     linear_backward.backward(d_out, states, tuple(sequences), gamma, beta, eps, **how)
 
 
@@ -87,8 +94,19 @@ def _mlp(*given: object) -> None:
     mlp.forward(given[:5], given[5:9], given[9:11], *sizes, keep=keep, measure=measure)
 
 
-def _mlp_backward(d_out: object, first: object, second: object, *given: object) -> None:
+def _mlp_backward(d_out: object, first: Tensor, second: Tensor, *given: object) -> None:
+    if not first.numel():
+        asked = (given[:5], given[5:9], given[9:11], *given[11:])
+        _, first, second, _ = mlp.forward(*asked, keep=True, measure=False)
     mlp.backward(d_out, (first, second), given[:5], given[9:11], *given[11:])
+
+
+def _conv(*given: object) -> None:
+    conv_forward.forward(*given)
+
+
+def _conv_backward(*given: object) -> None:
+    conv_backward.backward(*given)
 
 
 def _scan(*given: object) -> None:
@@ -106,6 +124,8 @@ LAUNCHES: dict[str, Callable[..., None]] = {
     "segttt.ttt_linear_backward.default": _linear_backward,
     "segttt.ttt_mlp.default": _mlp,
     "segttt.ttt_mlp_backward.default": _mlp_backward,
+    "segttt.causal_conv.default": _conv,
+    "segttt.causal_conv_backward.default": _conv_backward,
     "segttt.selective_scan.default": _scan,
     "segttt.selective_scan_backward.default": _scan_backward,
 }

@@ -51,7 +51,7 @@ class _Elsewhere(torch.Tensor):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("op", ["selective_scan", "ttt_linear", "ttt_mlp"])
+@pytest.mark.parametrize("op", ["causal_conv", "selective_scan", "ttt_linear", "ttt_mlp"])
 def test_a_cpu_runs_numba_where_that_is_installed(installed, op, dtype):
     x = X.to(dtype)
     installed("numba", "triton")
@@ -60,7 +60,9 @@ def test_a_cpu_runs_numba_where_that_is_installed(installed, op, dtype):
     assert backend.chosen(x, op) == "reference"
 
 
-@pytest.mark.parametrize("op", ["selective_scan", "ttt_inputs", "ttt_linear", "ttt_mlp"])
+@pytest.mark.parametrize(
+    "op", ["causal_conv", "selective_scan", "ttt_inputs", "ttt_linear", "ttt_mlp"]
+)
 def test_a_gpu_runs_triton_where_it_is_new_enough(installed, gpu, op):
     installed("numba", "triton")
     gpu(9, 0)
@@ -129,6 +131,8 @@ def test_the_report_names_every_operator_and_device_with_a_reason(installed, gpu
         ("ttt_linear", "cuda", "triton"),
         ("ttt_mlp", "cpu", "numba"),
         ("ttt_mlp", "cuda", "triton"),
+        ("causal_conv", "cpu", "numba"),
+        ("causal_conv", "cuda", "triton"),
         ("selective_scan", "cpu", "numba"),
         ("selective_scan", "cuda", "triton"),
     ]

@@ -15,7 +15,7 @@ from tests.kernels.launches import LAUNCHES, Launching, cases
 interpreter = pytest.importorskip("triton.runtime.interpreter")
 
 ROOT = Path(__file__).resolve().parents[2]
-OPERATORS = ("ttt_inputs", "ttt_linear", "ttt_mlp", "selective_scan")
+OPERATORS = ("ttt_inputs", "ttt_linear", "ttt_mlp", "causal_conv", "selective_scan")
 
 
 class Kept(TorchDispatchMode):

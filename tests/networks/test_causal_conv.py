@@ -1,6 +1,7 @@
 """Causal depthwise convolutions along scan orders."""
 
 import torch
+import torch.nn.functional as F
 
 from segttt.networks.causal_conv import CausalConv, of_orders
 
@@ -30,6 +31,31 @@ def test_backwards_is_the_same_from_the_other_end():
     torch.testing.assert_close(both[:, :1], conv(x, slice(0, 2), [False] * 2)[:, :1])
     turned = conv(x.flip(2), slice(0, 2), [False] * 2).flip(2)
     torch.testing.assert_close(both[:, 1:], turned[:, 1:])
+
+
+def test_what_it_gives_has_been_activated_where_it_is_told_so():
+    torch.manual_seed(0)
+    plain, active = CausalConv(2, 3, 4), CausalConv(2, 3, 4, "silu")
+    active.load_state_dict(plain.state_dict())
+    x, how = torch.randn(1, 2, 7, 3), (slice(0, 2), [False, True])
+    torch.testing.assert_close(active(x, *how), F.silu(plain(x, *how)))
+
+
+def test_orders_may_read_one_sequence():
+    conv = CausalConv(own=2, width=3, reach=4)
+    x, how = torch.randn(2, 1, 7, 3, requires_grad=True), (slice(0, 2), [False, True])
+    ours, truth = conv(x, *how), conv(x.expand(-1, 2, -1, -1), *how)
+    assert torch.equal(ours, truth)
+    grads = [torch.autograd.grad(out.sin().sum(), [x, *conv.parameters()]) for out in (ours, truth)]
+    torch.testing.assert_close(*grads)
+
+
+def test_it_is_pytorch_s_convolution_of_padded_channels():
+    conv = CausalConv(own=1, width=6, reach=4)
+    x = torch.randn(2, 1, 50, 6)
+    padded = F.pad(x[:, 0].mT, (3, 0))
+    truth = F.conv1d(padded, conv.weight[0][:, None], conv.bias[0], groups=6)
+    torch.testing.assert_close(conv(x, slice(0, 1), [False])[:, 0], truth.mT)
 
 
 def test_a_single_set_serves_every_order():

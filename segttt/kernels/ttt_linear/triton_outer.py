@@ -210,7 +210,7 @@ def keys_backward(
 ):
     """One program for each block of keys: what later queries of its mini-batch ask of them."""
     chunk, block = tl.program_id(0) // BLOCKS, tl.program_id(0) % BLOCKS
-    sequence, _ = own_sequence()
+    sequence, _all = own_sequence()
     head = sequence % heads
     turn = tl.load(turned + head)
     memory = (v, normeds, rstds, levels, alongs)

@@ -22,7 +22,7 @@ from pathlib import Path
 from segttt.kernels.specimen import Specimen
 from tests.kernels.compile import offsets
 
-OPERATORS = ("ttt_inputs", "ttt_linear", "ttt_mlp", "selective_scan")
+OPERATORS = ("ttt_inputs", "ttt_linear", "ttt_mlp", "causal_conv", "selective_scan")
 SHARED = {80: 166_912, 90: 232_448, 120: 101_376}
 """Bytes of shared memory that a program may use, per compute capability."""
 

@@ -1,32 +1,13 @@
 """Every GPU kernel compiles for the GPUs it is meant for, and stays within its limits."""
 
-import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("triton")
 
-ROOT = Path(__file__).resolve().parents[3]
 FIRST_CALL_SECONDS = 60
 """Processor time; a first step takes 5 to 14 s of a core."""
-
-
-@pytest.fixture
-def compiled(monkeypatch):
-    """Rows of a table, made in a process whose kernels are not interpreted."""
-    monkeypatch.delenv("TRITON_INTERPRET")
-
-    def run(*options: str, script: str = "table") -> list[dict]:
-        command = [sys.executable, "-m", f"tests.kernels.compile.{script}", "--json", *options]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
 
 
 def test_each_kernel_keeps_its_limits(compiled):
@@ -70,6 +51,7 @@ def test_one_specimen_stands_for_its_kernel_unless_all_are_asked_for(compiled):
 def test_the_first_step_of_a_network_compiles_forward_and_backward(compiled):
     (found,) = compiled("mm-unet", script="first_call")
     kernels = {"scan_kernel", "ends_kernel", "carry_kernel", "gate_kernel", "gradient_kernel"}
+    kernels |= {"conv_kernel", "conv_gradient_kernel"}
     assert set(found["forms"]) == kernels
     assert 0 < found["seconds"] < FIRST_CALL_SECONDS
 

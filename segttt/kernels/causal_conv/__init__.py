@@ -1,0 +1,1 @@
+"""Causal depthwise convolutions along scans, with their activation."""
