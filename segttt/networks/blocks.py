@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from segttt.networks.instance_norm import EPS, SLOPE, InstanceNorm
 from segttt.networks.layer_norm import LayerNorm
+from segttt.networks.transposed import TransposedConv2d, TransposedConv3d
 
 Steps = tuple[int, ...]
 
 CONV: dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED: dict[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+TRANSPOSED: dict[int, Callable[..., nn.Module]] = {2: TransposedConv2d, 3: TransposedConv3d}
 POOL: dict[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
@@ -108,9 +109,9 @@ class NearestUp(nn.Module):
         return self.repeat(self.conv(x))
 
 
-def transposed_up(c_in: int, c_out: int, stride: Steps) -> nn.Module:
+def transposed_up(c_in: int, c_out: int, stride: Steps, *, bias: bool = True) -> nn.Module:
     """A transposed convolution whose kernel is its stride."""
-    return TRANSPOSED[len(stride)](c_in, c_out, stride, stride)
+    return TRANSPOSED[len(stride)](c_in, c_out, stride, bias=bias)
 
 
 def initialise(network: nn.Module) -> None:

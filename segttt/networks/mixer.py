@@ -6,10 +6,20 @@ from torch import Tensor, nn
 
 from segttt.config.network import UNetSpec
 from segttt.networks.layout import MixerSite, TokenAxis
-from segttt.networks.mamba import Mamba
 from segttt.networks.precision import full_precision
 from segttt.networks.tokens import to_tokens, to_volume
-from segttt.networks.ttt import TTT
+
+
+def sequence_layer(site: MixerSite, spec: UNetSpec) -> nn.Module:
+    """The layer that the spec names, with new weights."""
+    # Imported only here: registering their operators is a noticeable part of a program's start.
+    if spec.mixer == "mamba":
+        from segttt.networks.mamba import Mamba
+
+        return Mamba(site, spec)
+    from segttt.networks.ttt import TTT
+
+    return TTT(site, spec)
 
 
 class Mixer(nn.Module):
@@ -23,7 +33,7 @@ class Mixer(nn.Module):
         self.order: TokenAxis = site.order
         self.residual = residual
         self.norm = nn.LayerNorm(site.width)
-        self.layer = Mamba(site, spec) if spec.mixer == "mamba" else TTT(site, spec)
+        self.layer = sequence_layer(site, spec)
 
     def forward(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
         grid = tuple(x.shape[2:])

@@ -1,12 +1,12 @@
 """The one U-Net, for pictures and volumes: blocks, mixers and skips as its spec says."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from segttt.config.network import Topology, UNetSpec
 from segttt.errors import UsageError
 from segttt.networks import blocks, layout
+from segttt.networks.joined import join
 from segttt.networks.layout import StageLayout
 from segttt.networks.meta import meta_stage
 from segttt.networks.mixer import Mixer
@@ -113,7 +113,7 @@ class DecoderStage(nn.Module):
         self, x: Float[Tensor, "b c_deep *small"], skip: Float[Tensor, "b c *grid"]
     ) -> Float[Tensor, "b c *grid"]:
         x = self.up(x)
-        return self.merge(torch.cat([x, skip], 1) if self.with_skip else x)
+        return self.merge(join(x, skip) if self.with_skip else x)
 
 
 def _stem(spec: UNetSpec, topology: Topology, in_channels: int, count: int) -> nn.Module:

@@ -1,5 +1,8 @@
 """Mixers over feature maps: tokens, residual, precision."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -42,3 +45,16 @@ def test_any_dtype_is_mixed_in_single_precision_or_better(kind, dtype):
     assert out.dtype == dtype
     exact = mixer(x.float() if dtype != torch.float64 else x)
     torch.testing.assert_close(out, exact.to(dtype), rtol=0, atol=0)
+
+
+def test_a_network_without_mixers_registers_no_operator():
+    """They would be a thirtieth of the time until a prediction's first window."""
+    code = (
+        "import sys\nfrom segttt.config.preset import load\n"
+        "from segttt.networks.build import build, spec\n"
+        "build(spec('nnunet'), load('flare22').topology, 1, 2)\n"
+        "print([one for one in sys.modules if one.startswith('segttt.kernels.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "ttt" not in done.stdout
+    assert "scan" not in done.stdout

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segttt.networks.blocks import CONV, TRANSPOSED
+from segttt.networks.blocks import CONV, transposed_up
 from segttt.networks.instance_norm import SLOPE, instance_norm
 
 
@@ -34,7 +34,7 @@ class UpBlock(nn.Module):
 
     def __init__(self, rank: int, c_in: int, c_out: int):
         super().__init__()
-        self.up = TRANSPOSED[rank](c_in, c_out, 2, 2, bias=False)
+        self.up = transposed_up(c_in, c_out, (2,) * rank, bias=False)
         self.merge = ResBlock(rank, 2 * c_out, c_out)
 
     def forward(
