@@ -18,6 +18,7 @@ from torch import Tensor
 from segttt.kernels.backend import reference_only
 from segttt.kernels.causal_conv.op import causal_conv
 from segttt.kernels.selective_scan.op import selective_scan
+from segttt.kernels.ttt_inputs.op import ttt_inputs
 from segttt.kernels.ttt_linear.op import ttt_linear
 from segttt.kernels.ttt_mlp.op import ttt_mlp
 
@@ -70,12 +71,25 @@ def cases(device: str) -> Iterator[Case]:
         conv = partial(causal_conv, backwards=[False, True], activation="silu")
         given = [draw(2, kinds, n, d), 0.5 * draw(2, d, 4), 0.5 * draw(2, d)]
         yield Case(f"causal_conv n={n} d={d} of {kinds}", conv, given, 1)
+    long = [*draw.tokens(2100, 32, 1024), draw(2, 32, 32) * 0.3, *draw.rows(32, 3)]
+    for causal in (True, False):  # mini-batches that a GPU splits over programs
+        how = {"causal": causal, "backwards": [False, True]}
+        label = f"n=2100 d=32 t=1024 causal={causal}"
+        yield Case(f"ttt_linear {label}", partial(ttt_linear, **how), long, 3)
+    for d in (4, 20, 32):
+        given = [*(draw(1, 2, 150, 2 * d) for _ in range(3)), draw(1, 2, 150, 2)]
+        given += [draw(2, 2), 0.1 * draw(16)]
+        yield Case(f"ttt_inputs n=150 d={d} t=16", _joined_inputs, given, 4)
     for n, d, s in ((1, 5, 4), (150, 33, 16), (3000, 64, 16)):
         scan = partial(selective_scan, backwards=[False, True])
         yield Case(f"selective_scan n={n} d={d} s={s}", scan, draw.scan(n, d, s), 2)
     fast = draw.scan(70, 32, 16)
     fast[1] += 20  # steps at which exp(-16 * 20) is 0
     yield Case("selective_scan of large steps", selective_scan, fast, 2)
+
+
+def _joined_inputs(*given: Tensor) -> Tensor:
+    return torch.cat([x.flatten() for x in ttt_inputs(*given, 0.5, [False, True])])
 
 
 class _Draw:

@@ -2,8 +2,8 @@
 
     python -m tests.kernels.compile.table [--whole] [--only OPERATOR] [--processes 2] [--json]
 
-Without --whole: of each kernel the first specimen for the H100 and H200 (sm_90), of each operator
-the first for the A100 (sm_80) and the RTX 50 series (sm_120). With it: all specimens for sm_90.
+Of each kernel the first specimen for the H100 and H200 (sm_90), the A100 (sm_80) and the RTX 50
+series (sm_120). With --whole: all specimens for sm_90.
 """
 
 import argparse
@@ -54,12 +54,10 @@ def asked(modules: list[str], whole: bool) -> list[tuple[str, int, int]]:
     """Module, index of the specimen and compute capability."""
     tasks = []
     for name in modules:
-        found, kernels = specimens(name), set()
-        for index, one in enumerate(found):
-            if whole or one.kernel.fn.__name__ not in kernels:
-                tasks.append((name, index, 90))
-            kernels.add(one.kernel.fn.__name__)
-        tasks += [(name, 0, 80), (name, 0, 120)]
+        kernels = [one.kernel.fn.__name__ for one in specimens(name)]
+        first = [index for index, one in enumerate(kernels) if one not in kernels[:index]]
+        tasks += [(name, index, 90) for index in (range(len(kernels)) if whole else first)]
+        tasks += [(name, index, capability) for capability in (80, 120) for index in first]
     return tasks
 
 
