@@ -1,5 +1,6 @@
 """What strangers may send: models, plans and presets made to run, to exhaust or to confuse."""
 
+import gc
 import json
 import os
 import pickle
@@ -80,10 +81,15 @@ class Cost:
 def measured() -> Iterator[Cost]:
     """Time and memory of what happens inside; the peak is the kernel's own."""
     cost = Cost()
+    gc.collect()
+    gc.freeze()  # what other tests left is not looked through again and again
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _status("VmRSS")
     started = time.process_time()
-    yield cost
+    try:
+        yield cost
+    finally:
+        gc.unfreeze()
     cost.seconds = time.process_time() - started
     cost.bytes = max(0, _status("VmHWM") - before)
 

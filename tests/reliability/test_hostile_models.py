@@ -50,7 +50,6 @@ def _refused(path, scans, out, capfd):
     assert len(str(caught.value)) < 1500
     assert not out.exists()
     assert cost.bytes <= 2 * size + SLACK, (cost, size)
-    assert cost.seconds < 5  # twice, with all types checked
     return str(caught.value)
 
 

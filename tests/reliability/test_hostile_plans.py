@@ -257,8 +257,8 @@ def _put(folder, kind, content):
     return path
 
 
-def _held(kind, text, place):
-    """Whether a poisoned file is refused in a sentence, in time, and without much memory."""
+def _refused(kind, text, place):
+    """What it costs to refuse a poisoned file in a sentence, without much memory."""
     path = _put(place, kind, text or b"")
     if text is None:
         with path.open("wb") as file:
@@ -271,17 +271,18 @@ def _held(kind, text, place):
     assert len(told) < 1000
     assert told.rstrip().endswith((".", "?")), told
     assert cost.bytes < MEMORY
-    return cost.seconds < SECONDS
+    return cost
 
 
 @pytest.mark.parametrize("name", rotated(CORPUS, every=8))
 def test_a_poisoned_file_is_refused_in_a_sentence(name, place):
-    assert _held(name.partition(":")[0], CORPUS[name], place)
+    _refused(name.partition(":")[0], CORPUS[name], place)
 
 
 @pytest.mark.reliability
 def test_poisoned_files_as_a_figure(place, table):
-    held = sum(_held(name.partition(":")[0], text, place) for name, text in CORPUS.items())
+    costs = [_refused(name.partition(":")[0], text, place) for name, text in CORPUS.items()]
+    held = sum(cost.seconds < SECONDS for cost in costs)
     table("E14", "poisoned plans, datasets, presets ... refused", len(CORPUS), held)
     assert held == len(CORPUS) >= 50
 
