@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from segttt.errors import GeometryError, ImageError
 from segttt.geometry.grid import Grid
+from segttt.geometry.slabs import slab_slices
 
 GZIP = b"\x1f\x8b"
 LARGEST_RATIO = 1040  # deflate cannot shrink further (1032), gzip adds a few bytes
@@ -25,7 +26,6 @@ OFFSET_TOLERANCE_VOXELS = 0.1
 INFINITE = float("inf")
 LARGEST_VOXELS = 1 << 33  # 32 GiB as float32; no scanner makes more, a compressed bomb would
 READ_AHEAD = 2**20  # bytes asked of a network drive at once, for which 8 KiB are many round trips
-SLAB_VOXELS = 2**18  # converted at once, so that a scan is in memory in one type only
 UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 VOXELS = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
@@ -160,11 +160,11 @@ def _voxels(
     voxels = np.empty(count, dtype or stored)
     straight = voxels.dtype == header.dtype and not scale
     stream.seek(header.offset)
-    for first in range(0, count, SLAB_VOXELS):
-        here = voxels[first : first + SLAB_VOXELS]
+    for part in slab_slices((count,)):  # a scan is in memory in one type only
+        here = voxels[part]
         raw = here if straight else np.empty(len(here), header.dtype)
         if missing := _fill(stream, raw):
-            there = (first + len(raw)) * raw.itemsize - missing
+            there = part.stop * raw.itemsize - missing
             raise ImageError(
                 f"{path}: is cut: {there} of {count * raw.itemsize} bytes of voxels are there. "
                 "Copy or download it again."

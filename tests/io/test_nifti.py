@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from segttt.errors import GeometryError, ImageError
+from segttt.geometry import slabs
 from segttt.geometry.grid import Grid
 from segttt.io import nifti
 from segttt.io.images import read_image
@@ -174,7 +175,7 @@ def test_slope_and_intercept(nii, voxels):
 @pytest.mark.parametrize("code", ["u1", "i2", "f4", "f8"])
 @pytest.mark.parametrize("scale", [None, (0.37, -1024.0)])
 def test_conversion_in_parts_equals_that_of_the_whole(nii, voxels, monkeypatch, code, scale):
-    monkeypatch.setattr(nifti, "SLAB_VOXELS", 37)
+    monkeypatch.setattr(slabs, "SLAB_VOXELS", 37)
     stored = voxels.astype(code)
     path = nii(*([(SLOPE, "<2f", *scale)] if scale else []), array=stored)
     slope, intercept = (float(np.float32(number)) for number in scale or (1, 0))
