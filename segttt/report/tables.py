@@ -116,43 +116,6 @@ def lesion_table(summary: Summary) -> Table:
     return Table([*header, "False per case", "Sensitivity per case"], rows)
 
 
-def overall_table(summary: Summary) -> Table:
-    """The figures of the whole summary, one per row, each with what it means."""
-    rows = [
-        ["Dice", number(summary.mean_dice), "mean over cases of the mean over labels"],
-        ["SD over cases", number(summary.sd_cases), "of the cases' mean Dice"],
-        ["SD over labels", number(summary.sd_labels), "of the labels' mean Dice"],
-        *_nsd_rows(summary),
-        ["IoU", number(summary.mean_iou), "mean over cases of the mean over labels"],
-        ["Cases", str(summary.n_cases), "scored"],
-        ["Failed", str(summary.n_failed), "cases without a score, in no mean"],
-    ]
-    rows += [
-        ["Undeclared", str(value), f"no label, found in {cases} predictions, scored as background"]
-        for value, cases in summary.undeclared.items()
-    ]
-    return Table(["Figure", "Value", "Meaning"], rows)
-
-
-def _nsd_rows(summary: Summary) -> list[list[str]]:
-    if summary.mean_nsd is None:
-        return []
-    return [
-        ["NSD", number(summary.mean_nsd), "mean over cases of the mean over labels"],
-        ["NSD, SD over cases", number(summary.nsd_sd_cases), "of the cases' mean NSD"],
-        ["NSD, SD over labels", number(summary.nsd_sd_labels), "of the labels' mean NSD"],
-    ]
-
-
-def case_table(cases: Sequence[CaseScore], names: Mapping[int, str]) -> Table:
-    """Dice of every case (rows) and label (columns)."""
-    rows = [
-        [case.id, *(number({s.label: s.dice for s in case.labels}.get(label)) for label in names)]
-        for case in cases
-    ]
-    return Table(["Case", *names.values()], rows)
-
-
 def cases_csv(cases: Sequence[CaseScore], names: Mapping[int, str]) -> str:
     """One line per case and label, in full precision; an empty field where there is no value."""
     lesions = any(score.lesions for case in cases for score in case.labels)

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from segttt.cli.app import run
 from segttt.io.dicom import library
-from segttt.io.dicom.study import read_folder
+from segttt.io.dicom.study import read_series, usable_files
 from segttt.io.images import write_image
 from tests.io.dicom.written import CANARIES, CANARY_DATE, canary, edit, write_series
 from tests.pipeline.conftest import SMALL, tiny_case
@@ -28,7 +28,9 @@ def cohort(tmp_path_factory):
         image, label = tiny_case(number)
         scan = folder / "imagesTr" / f"case_{number}_0000"
         write_series(scan, np.clip(image, 0, None).astype(np.uint16), spacing=(3, 1.5, 1.5))
-        write_image(folder / "labelsTr" / f"case_{number}.nii.gz", label, read_folder(scan)[1])
+        write_image(
+            folder / "labelsTr" / f"case_{number}.nii.gz", label, read_series(usable_files(scan))[1]
+        )
     names = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "liver": 1, "back": 2}}
     (folder / "dataset.json").write_text(json.dumps(names))
     return folder

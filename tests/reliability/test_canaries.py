@@ -11,7 +11,7 @@ import pytest
 
 from segttt.cli.app import run
 from segttt.config.text import parse_json
-from segttt.io.dicom.study import read_folder
+from segttt.io.dicom.study import read_series, usable_files
 from segttt.io.images import write_image
 from segttt.report.curves import curves_svg
 from segttt.report.tables import cases_csv, cells_csv, read_cases_csv, read_cells_csv
@@ -81,7 +81,7 @@ def scanner(tmp_path_factory):
     (place / "labels").mkdir()
     for number in range(1):
         label = _write(place / "images" / f"case_{number}", number)
-        grid = read_folder(place / "images" / f"case_{number}")[1]
+        grid = read_series(usable_files(place / "images" / f"case_{number}"))[1]
         write_image(place / "labels" / f"case_{number}.nii.gz", label, grid)
     return place
 
@@ -140,7 +140,7 @@ def test_nobody_is_named_by_a_training(scanner, tmp_path, capfd):
     data, folder = tmp_path / "data", tmp_path / "run"
     for number in range(4):
         label = _write(data / "imagesTr" / f"case_{number}_0000", number)
-        grid = read_folder(data / "imagesTr" / f"case_{number}_0000")[1]
+        grid = read_series(usable_files(data / "imagesTr" / f"case_{number}_0000"))[1]
         (data / "labelsTr").mkdir(exist_ok=True)
         write_image(data / "labelsTr" / f"case_{number}.nii.gz", label, grid)
     names = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "liver": 1, "back": 2}}

@@ -10,12 +10,10 @@ from segttt.metrics.detection import lesion_score
 from segttt.metrics.overlap import score_case
 from segttt.metrics.summary import summarise
 from segttt.report.tables import (
-    case_table,
     cases_csv,
     cells_csv,
     label_table,
     lesion_table,
-    overall_table,
     shortened,
     spread_table,
 )
@@ -56,20 +54,6 @@ def test_empty_labels_have_columns_only_where_there_are_any():
     assert label_table(summarise([full], NAMES)).header[6:] == ["Worst"]
 
 
-def test_overall_table_names_each_deviation_and_undeclared_values():
-    rows = {row[0]: row[1:] for row in overall_table(summarise(CASES, NAMES, n_failed=3)).rows}
-    assert rows["SD over cases"][0] == "0.471"
-    assert rows["SD over labels"][0] == "0.589"
-    assert (rows["Cases"][0], rows["Failed"][0]) == ("2", "3")
-    assert rows["Undeclared"][0] == "9"
-
-
-def test_case_table_by_hand():
-    table = case_table(CASES, NAMES)
-    assert table.header == ["Case", *NAMES.values()]
-    assert table.rows == [["a", "1.000", "–"], ["b", "0.667", "0.000"]]
-
-
 def test_csv_by_hand():
     text = cases_csv(CASES, NAMES)
     lines = list(csv.reader(StringIO(text)))
@@ -86,8 +70,6 @@ def test_csv_by_hand():
 def test_nothing_scored_still_makes_tables():
     summary = summarise([], NAMES)
     assert [row[2] for row in label_table(summary).rows] == ["–", "–", "–"]
-    assert overall_table(summary).rows[0][1] == "–"
-    assert case_table([], NAMES).rows == []
 
 
 def test_long_case_ids_are_shortened_in_tables_only():
@@ -162,10 +144,3 @@ def test_cells_have_a_line_for_each_overlap():
     one = CaseScore(id="a", labels=(), cells=scores[0], more_cells=(scores[1],))
     rows = list(csv.DictReader(StringIO(cells_csv([one]))))
     assert [(row["case"], row["threshold"]) for row in rows] == [("a", "0.5"), ("a", "0.9")]
-
-
-def test_overall_table_has_the_nsd_where_there_is_one():
-    rows = {row[0]: row[1] for row in overall_table(summarise(list(measured(CASES)), NAMES)).rows}
-    assert rows["NSD"] == rows["Dice"]
-    assert rows["NSD, SD over cases"] == rows["SD over cases"]
-    assert "NSD" not in {row[0] for row in overall_table(summarise(CASES, NAMES)).rows}

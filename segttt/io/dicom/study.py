@@ -97,11 +97,6 @@ def read_series(files: Sequence[Path]) -> tuple[Float32[np.ndarray, "1 z y x"], 
     return read_voxels(scan), scan.stack.grid
 
 
-def read_folder(folder: Path) -> tuple[Float32[np.ndarray, "1 z y x"], Grid]:
-    """The one series of a folder as an image."""
-    return read_series(usable_files(folder))
-
-
 def usable_files(folder: Path) -> tuple[Path, ...]:
     """The files of the one series of a folder; a `DataError` where they are no volume."""
     series = only_series(folder)

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from segttt.errors import GeometryError
-from segttt.io.dicom.study import read_folder, read_study
+from segttt.io.dicom.study import read_series, read_study, usable_files
 from tests.io.dicom.written import edit, voxels, write_series
 
 
@@ -30,7 +30,7 @@ PLANES = {
 def test_equals_simpleitk(tmp_path, axes):
     array = voxels()
     files = write_series(tmp_path, array, axes=axes)
-    image, grid = read_folder(tmp_path)
+    image, grid = read_series(usable_files(tmp_path))
     reference = sitk.ReadImage([str(path) for path in files])
     np.testing.assert_array_equal(image[0], array)
     np.testing.assert_array_equal(image[0], sitk.GetArrayFromImage(reference))
@@ -47,13 +47,13 @@ def test_rescale_of_each_slice(tmp_path):
     for index, path in enumerate(files):
         edit(path, RescaleSlope=1 + index, RescaleIntercept=-1024.5)
     expected = array * np.arange(1, 7)[:, None, None] - 1024.5
-    np.testing.assert_allclose(read_folder(tmp_path)[0][0], expected)
+    np.testing.assert_allclose(read_series(usable_files(tmp_path))[0][0], expected)
 
 
 def test_positions_with_one_decimal_are_regular(tmp_path):
     for index, path in enumerate(write_series(tmp_path, spacing=(1.25, 1, 1), corner=(0, 0, 0))):
         edit(path, ImagePositionPatient=[0, 0, round(1.25 * index, 1)])
-    assert read_folder(tmp_path)[1].spacing_mm[0] == pytest.approx(1.25, abs=0.02)
+    assert read_series(usable_files(tmp_path))[1].spacing_mm[0] == pytest.approx(1.25, abs=0.02)
 
 
 def _gap(files):

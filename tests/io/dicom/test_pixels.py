@@ -21,7 +21,7 @@ from pydicom.uid import (
 from segttt.errors import DataError, ImageError
 from segttt.io.dicom.header import read_header
 from segttt.io.dicom.pixels import decode
-from segttt.io.dicom.study import read_folder, read_study
+from segttt.io.dicom.study import read_series, read_study, usable_files
 from tests.io.dicom.written import edit, voxels, write_series
 
 
@@ -69,7 +69,7 @@ def test_series_in_every_transfer_syntax(tmp_path, syntax, kind):
         else:
             data.file_meta.TransferSyntaxUID = syntax
         data.save_as(path, enforce_file_format=True, implicit_vr=syntax.is_implicit_VR)
-    np.testing.assert_array_equal(read_folder(tmp_path)[0][0], array)
+    np.testing.assert_array_equal(read_series(usable_files(tmp_path))[0][0], array)
 
 
 def _compressed(data, syntax):
@@ -95,14 +95,14 @@ def test_big_endian_series(tmp_path):
         data.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
         # Only numbers of the header are swapped by the writer, so this must be asked for.
         pydicom.dcmwrite(path, data, force_encoding=True, implicit_vr=False, little_endian=False)
-    np.testing.assert_array_equal(read_folder(tmp_path)[0][0], array)
+    np.testing.assert_array_equal(read_series(usable_files(tmp_path))[0][0], array)
 
 
 def test_bits_above_the_stored_ones_are_no_values(tmp_path):
     array = voxels()
     for path in write_series(tmp_path, array | 0xF000):
         edit(path, BitsStored=12, HighBit=11)
-    np.testing.assert_array_equal(read_folder(tmp_path)[0][0], array)
+    np.testing.assert_array_equal(read_series(usable_files(tmp_path))[0][0], array)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_enhanced_multiframe_equals_the_single_frames(tmp_path):
     files = write_series(tmp_path / "single", array.astype(np.int16))
     for index, path in enumerate(files):
         edit(path, RescaleSlope=2, RescaleIntercept=-1000 + index, PatientPosition="HFS")
-    expected, place = read_folder(tmp_path / "single")
+    expected, place = read_series(usable_files(tmp_path / "single"))
     enhanced = highdicom.legacy.LegacyConvertedEnhancedCTImage(
         [pydicom.dcmread(path) for path in reversed(files)],
         series_instance_uid=highdicom.UID(),
@@ -154,7 +154,7 @@ def test_enhanced_multiframe_equals_the_single_frames(tmp_path):
     )
     (tmp_path / "multi").mkdir()
     enhanced.save_as(tmp_path / "multi" / "one")
-    found, grid = read_folder(tmp_path / "multi")
+    found, grid = read_series(usable_files(tmp_path / "multi"))
     np.testing.assert_array_equal(found, expected)
     assert grid.difference(place) is None
     assert read_study(tmp_path / "multi" / "one").series[0].grid == grid

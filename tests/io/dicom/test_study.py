@@ -8,7 +8,7 @@ from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
 from segttt.errors import DataError, UsageError
 from segttt.io.dicom.select import select
-from segttt.io.dicom.study import only_series, read_folder, read_series, read_study
+from segttt.io.dicom.study import only_series, read_series, read_study, usable_files
 from tests.io.dicom.written import canary, edit, other_object, voxels, write_series
 
 
@@ -118,14 +118,14 @@ def test_a_cut_slice_is_named(tmp_path, share):
     content = files[2].read_bytes()
     files[2].write_bytes(content[: int(len(content) * share)])
     with pytest.raises(DataError, match=files[2].name):
-        read_folder(tmp_path)
+        read_series(usable_files(tmp_path))
 
 
 def test_headers_without_pixels_are_refused(tmp_path):
     for path in write_series(tmp_path):
         edit(path, PixelData=None)
     with pytest.raises(DataError, match="holds no pixels"):
-        read_folder(tmp_path)
+        read_series(usable_files(tmp_path))
 
 
 @pytest.mark.parametrize(
