@@ -1,6 +1,6 @@
 """Bring every case onto the plan's grid, once; what is done stays done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from segttt.cluster.local import map_cases
 from segttt.cluster.memory import memory_of
 from segttt.commands.watch import Watch
 from segttt.config.dataset import CaseFiles, Dataset
+from segttt.config.fingerprint import CaseFacts
 from segttt.config.plan import Plan
 from segttt.errors import CASE_ERRORS, SegtttError
 from segttt.io.check import case_of, working_bytes
@@ -16,7 +17,7 @@ from segttt.io.files import require_space
 from segttt.io.store import finished, write_case
 from segttt.io.volumes import read_volume
 from segttt.io.workspace import Workspace, locked, write_json
-from segttt.planning.budget import disk_bytes
+from segttt.planning.budget import prepared_bytes, resampling_bytes
 from segttt.preprocessing.pipeline import prepare
 
 
@@ -38,24 +39,27 @@ def preprocess(
     with locked(folder, "preprocesses", wait=watch.note):
         done = finished(folder)
         missing = [files for files in dataset.cases if files.id not in done]
+        failures: list[Failure] = []
         if missing:
-            require_space(folder, _least_bytes(missing, plan, workspace), "preparing the cases")
-        failures = _prepare(missing, plan, folder, watch, workers=workers)
+            ids = {files.id for files in missing}
+            facts = {one.id: one for one in workspace.fingerprint().cases if one.id in ids}
+            # Half the uncompressed size, for real scans compress to more.
+            least = sum(prepared_bytes(case, plan) for case in facts.values()) // 2
+            require_space(folder, least, "preparing the cases")
+            failures = _prepare(missing, plan, facts, folder, watch, workers=workers)
         write_json(folder / "failures.json", [asdict(failure) for failure in failures])
     kept = len(dataset.cases) - len(missing)
     return Preprocessed(folder, len(missing) - len(failures), kept, failures)
 
 
-def _least_bytes(missing: Sequence[CaseFiles], plan: Plan, workspace: Workspace) -> int:
-    """Half the uncompressed size; real scans compress to more."""
-    ids = {files.id for files in missing}
-    fingerprint = workspace.fingerprint()
-    cases = tuple(case for case in fingerprint.cases if case.id in ids)
-    return disk_bytes(fingerprint.model_copy(update={"cases": cases}), plan) // 2
-
-
 def _prepare(
-    missing: Sequence[CaseFiles], plan: Plan, folder: Path, watch: Watch, *, workers: int
+    missing: Sequence[CaseFiles],
+    plan: Plan,
+    facts: Mapping[str, CaseFacts],
+    folder: Path,
+    watch: Watch,
+    *,
+    workers: int,
 ) -> list[Failure]:
     """Write the missing cases; those that cannot be made come back."""
 
@@ -69,8 +73,12 @@ def _prepare(
             )
             write_case(folder, prepared, plan.topology.patch, plan.classes)
 
+    def memory(files: CaseFiles) -> int:
+        case = facts.get(files.id)
+        return working_bytes(files) + (resampling_bytes(case, plan) if case else 0)
+
     failures: list[Failure] = []
-    results = map_cases(one, missing, workers=workers, bytes_of=working_bytes)
+    results = map_cases(one, missing, workers=workers, bytes_of=memory)
     for files, result in watch.track(results, "preprocess", len(missing)):
         if isinstance(result, CASE_ERRORS):
             failures.append(Failure(files.id, "preprocess", str(result)))

@@ -13,7 +13,8 @@ from segttt.io.volumes import read_volume
 
 BYTES_PER_VOXEL = 16
 """At the peak, measured on a CT of 75 million voxels: 7 while it is checked and a fingerprint is
-taken; while it is prepared 8, with a z-score inside a mask 11, resampled to half the voxels 14."""
+taken; while it is prepared 8, with a z-score inside a mask 11. What resampling takes beside it is
+told by `segttt.planning.budget.resampling_bytes`."""
 WARNING = "warning: "
 """Problems that start so do not keep a case from being used."""
 
@@ -26,7 +27,7 @@ def case_of(files: CaseFiles) -> Case:
 
 
 def working_bytes(files: CaseFiles) -> int:
-    """Estimate of what reading and preparing a case takes, from headers and sizes alone."""
+    """What reading a case and preparing it on its own grid take, by headers and file sizes."""
     voxels = sum(_voxels_about(Path(image)) for image in files.images)
     return voxels * BYTES_PER_VOXEL
 

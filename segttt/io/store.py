@@ -18,6 +18,7 @@ from jaxtyping import Float32, Int16
 from segttt.cases import Preparation, PreparedCase
 from segttt.config.strict import Strict
 from segttt.errors import ImageError, UsageError
+from segttt.geometry.slabs import slab_slices, value_counts
 from segttt.io.files import files_kept_open, make_folder, replace_folder
 from segttt.shapes import Shape3
 
@@ -153,19 +154,27 @@ def write_case(folder: Path, prepared: PreparedCase, patch: tuple[int, ...], cla
 def class_locations(label: Int16[np.ndarray, "z y x"]) -> tuple[np.ndarray, dict[int, int]]:
     """Voxels [n, 3] of each foreground class, up to max(10,000, 1 %) drawn, and their numbers."""
     random = np.random.default_rng(LOCATIONS_SEED)
-    foreground = np.flatnonzero(label > 0)
-    values = label.ravel()[foreground]
-    chosen: list[np.ndarray] = []
+    voxels = label.reshape(-1)
+    slabs = [(part, voxels[part]) for part in slab_slices(voxels.shape)]
+    held = [value_counts(slab[slab > 0]) for _, slab in slabs]
+    chosen = [np.zeros(0, dtype=np.int64)]
     counts: dict[int, int] = {}
-    for value in np.unique(values).tolist():
-        here = foreground[values == value]
-        most = max(LOCATIONS_AT_LEAST, int(np.ceil(len(here) * LOCATIONS_SHARE)))
-        if len(here) > most:
-            here = np.sort(random.choice(here, most, replace=False))
-        chosen.append(here)
-        counts[value] = len(here)
-    flat = np.concatenate([np.zeros(0, dtype=np.int64), *chosen])
+    for value in sorted(set().union(*held)):
+        ranks = _drawn(sum(here.get(value, 0) for here in held), random)
+        counts[value], seen = len(ranks), 0
+        for (part, slab), here in zip(slabs, held, strict=True):
+            first, last = np.searchsorted(ranks, (seen, seen + here.get(value, 0)))
+            if first < last:
+                chosen.append(np.flatnonzero(slab == value)[ranks[first:last] - seen] + part.start)
+            seen += here.get(value, 0)
+    flat = np.concatenate(chosen)
     return np.stack(np.unravel_index(flat, label.shape), axis=1).astype(np.int32), counts
+
+
+def _drawn(total: int, random: np.random.Generator) -> np.ndarray:
+    """Which voxels of a class are kept, counted in the order of the volume, ascending."""
+    most = max(LOCATIONS_AT_LEAST, int(np.ceil(total * LOCATIONS_SHARE)))
+    return np.sort(random.choice(total, most, replace=False)) if total > most else np.arange(total)
 
 
 def finished(folder: Path) -> set[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from segttt.config.fingerprint import Fingerprint
+from segttt.config.fingerprint import CaseFacts, Fingerprint
 from segttt.config.network import NetworkSpec, Topology, UNetSpec
 from segttt.config.plan import Plan
 
@@ -111,18 +111,30 @@ def training_memory_bytes(plan: Plan, parameters: int) -> int | None:
 
 def disk_bytes(fingerprint: Fingerprint, plan: Plan) -> int:
     """Upper bound of the prepared data: float32 images and int16 labels, not compressed."""
-    voxel = 4 * len(plan.channels) + 2
-    return voxel * sum(
-        _prepared_voxels(case.shape, case.spacing_mm, plan) for case in fingerprint.cases
-    )
+    return sum(prepared_bytes(case, plan) for case in fingerprint.cases)
 
 
-def _prepared_voxels(
-    shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], plan: Plan
-) -> int:
-    """Voxels of one cropped case on the plan's grid."""
+def prepared_bytes(case: CaseFacts, plan: Plan) -> int:
+    """Upper bound of one prepared case, as `disk_bytes`."""
+    return (4 * len(plan.channels) + 2) * prod(_prepared_shape(case, plan))
+
+
+def resampling_bytes(case: CaseFacts, plan: Plan) -> int:
+    """What resampling takes of memory beside the case as it is read: twice what it becomes.
+
+    Measured on CTs that become 0.5 to 8 times as many voxels: 8 to 12 bytes of each. 0 where the
+    case keeps its grid.
+    """
+    keeps = _prepared_shape(case, plan) == [case.shape[axis] for axis in plan.axes]
+    return 0 if keeps else 2 * prepared_bytes(case, plan)
+
+
+def _prepared_shape(case: CaseFacts, plan: Plan) -> list[int]:
+    """One cropped case on the plan's grid, in the plan's order of axes."""
     edges = [
-        round(shape[axis] * spacing_mm[axis] / target) if plan.resample_z or place else shape[axis]
+        round(case.shape[axis] * case.spacing_mm[axis] / target)
+        if plan.resample_z or place
+        else case.shape[axis]
         for place, (axis, target) in enumerate(zip(plan.axes, plan.spacing_mm, strict=True))
     ]
-    return prod(max(edge, 1) for edge in edges)
+    return [max(edge, 1) for edge in edges]

@@ -102,3 +102,11 @@ def test_disk_counts_resampled_voxels(fingerprint):
     assert budget.disk_bytes(facts, plan(resample_z=False)) == 3 * (10 * 10 * 30) * 6
     turned = plan(axes=(1, 0, 2))
     assert budget.disk_bytes(facts, turned) == 3 * (5 * 40 * 30) * 6
+
+
+def test_resampling_takes_memory_and_keeping_the_grid_none(fingerprint):
+    (case,) = fingerprint((10, 20, 30), (4.0, 0.5, 1.0), cases=1).cases
+    assert budget.resampling_bytes(case, plan()) == 2 * (20 * 10 * 30) * 6
+    (case,) = fingerprint((10, 20, 30), (2.0, 1.0, 1.0), cases=1).cases
+    assert budget.resampling_bytes(case, plan()) == 0
+    assert budget.prepared_bytes(case, plan()) == (10 * 20 * 30) * 6
