@@ -57,17 +57,25 @@ def _tell(result: "Bench", batch: int) -> None:
         ("augment", phases.augment, ""),
         ("forward", phases.forward, "with the loss"),
         ("backward", phases.backward, "with the optimiser"),
+        ("step", phases.step, "as a training runs it"),
         ("validate", phases.validate, "one batch of the epoch's end"),
     ]
+    parts = phases.parts
+    total = sum(parts.values())
     title = (
         f"One batch of {batch}, median of {result.batches}, {result.dtype} on {result.device}, "
         f"{result.threads} threads"
     )
     console.table(
         title,
-        ("part", "ms", "share of a step", ""),
+        ("part", "ms", "share", ""),
         [
-            [name, f"{1000 * seconds:.1f}", _share(name, seconds, phases.step), what]
+            [
+                name,
+                f"{1000 * seconds:.1f}",
+                f"{100 * seconds / total:.0f} %" if name in parts else "",
+                what,
+            ]
             for name, seconds, what in rows
         ],
     )
@@ -78,7 +86,3 @@ def _tell(result: "Bench", batch: int) -> None:
     )
     for sentence in result.advice:
         console.note(sentence)
-
-
-def _share(name: str, seconds: float, step: float) -> str:
-    return "" if name in ("read", "validate") else f"{100 * seconds / step:.0f} %"

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -17,6 +17,7 @@ from segttt.data.loader import Loader
 from segttt.engine import compute as computing
 from segttt.engine.compute import Compute
 from segttt.engine.learner import Learner
+from segttt.engine.train import Clock, Start, Step, fit
 from segttt.errors import UsageError
 from segttt.io.store import StoredCase, finished
 from segttt.io.workspace import Workspace
@@ -29,7 +30,10 @@ LARGE = 0.25  # share of a step from which a part is worth a sentence
 
 @dataclass(frozen=True)
 class Phases:
-    """Median seconds of the parts of one training batch, and of one validation batch."""
+    """Median seconds of a training step, of its parts one after another, and of a validation batch.
+
+    A GPU is given the next batch while it computes, so its step may take less than the parts.
+    """
 
     read: float
     """From the store; done ahead of time by a thread of its own."""
@@ -39,24 +43,23 @@ class Phases:
     backward: float
     """With the optimiser's step."""
     validate: float
+    step: float
+    """A whole one, as a training runs it: batches are read ahead, and queued on a GPU."""
 
     @property
-    def step(self) -> float:
-        """What the training itself waits for."""
-        return self.augment + self.forward + self.backward
+    def parts(self) -> dict[str, float]:
+        """What a device does for one step."""
+        return {"augment": self.augment, "forward": self.forward, "backward": self.backward}
 
     def epoch(self, recipe: Recipe) -> float:
-        """Seconds of an epoch, reading hidden behind the rest as far as it can be."""
-        steps = recipe.iterations * max(self.read, self.step)
-        return steps + recipe.val_iterations * max(self.read, self.validate)
+        """Seconds of an epoch."""
+        checks = recipe.val_iterations * max(self.read, self.validate)
+        return recipe.iterations * self.step + checks
 
     def bound(self) -> str:
         """The part that an epoch waits for most."""
-        parts = asdict(self)
-        del parts["validate"]
-        if self.read <= self.step:
-            del parts["read"]
-        return max(parts, key=lambda part: parts[part])
+        parts = self.parts
+        return "read" if self.read > sum(parts.values()) else max(parts, key=lambda one: parts[one])
 
 
 @dataclass(frozen=True)
@@ -96,19 +99,22 @@ def bench(
     computing.use_threads(threads)
     compute = computing.choose(device, plan.train.precision, plan.train.scan)
     network = build(plan.network, plan.topology, len(plan.channels), plan.classes)
-    learner = Learner(network, plan, compute)
+    measured = WARM_UP + batches
+    learner = Learner(network, _one_epoch(plan, 2 * measured), compute)
     if plan.train.compile:
         learner.compile()
     loader = Loader(cases, plan, seed=0, augmented=True)
-    times = list(_timed(learner, loader, range(WARM_UP + batches), watch))[WARM_UP:]
-    phases = Phases(*(statistics.median(part) for part in zip(*times, strict=True)))
+    parts = list(_parts(learner, loader, range(measured), watch))[WARM_UP:]
+    steps = list(_steps(learner, loader, measured, watch))[WARM_UP:]
+    medians = [statistics.median(part) for part in zip(*parts, strict=True)]
+    phases = Phases(*medians, step=statistics.median(steps))
     epoch = phases.epoch(plan.train)
     return Bench(
         phases=phases,
         bound=phases.bound(),
         epoch_seconds=epoch,
         training_hours=epoch * plan.train.epochs / 3600,
-        patches_per_second=plan.batch / max(phases.read, phases.step),
+        patches_per_second=plan.batch / phases.step,
         device=str(learner.compute.device),
         dtype=str(learner.compute.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
@@ -117,9 +123,29 @@ def bench(
     )
 
 
-def _timed(
+def _one_epoch(plan: Plan, steps: int) -> Plan:
+    """The plan with so many steps and no validation."""
+    once = {"epochs": 1, "iterations": steps, "val_iterations": 0}
+    return plan.model_copy(update={"train": plan.train.model_copy(update=once)})
+
+
+def _steps(learner: Learner, loader: Loader, made: int, watch: Watch) -> Iterator[float]:
+    """Seconds of each step of a training that goes on from `made` steps."""
+    recipe = learner.plan.train
+    clock = Clock(recipe, limit_seconds=None)
+    events = fit(learner, loader, None, clock, Start(losses=(0.0,) * made))
+    steps = (event for event in events if isinstance(event, Step))
+    before = time.perf_counter()
+    for _ in watch.track(steps, "steps", recipe.iterations - made):
+        now = time.perf_counter()
+        yield now - before
+        before = now
+
+
+def _parts(
     learner: Learner, loader: Loader, steps: range, watch: Watch
 ) -> Iterator[tuple[float, float, float, float, float]]:
+    """Seconds of each part of a step, with nothing else at work meanwhile."""
     device = learner.compute.device
 
     def timed(work: Callable[..., Any], *given: Any) -> tuple[float, Any]:
@@ -129,14 +155,14 @@ def _timed(
             torch.cuda.synchronize(device)
         return time.perf_counter() - started, result
 
-    for number in watch.track(steps, "bench", len(steps)):
+    for number in watch.track(steps, "parts", len(steps)):
         read, samples = timed(loader.read, number, device)
         augment, batch = timed(loader.finish, samples, device)
         learner.network.train()
-        forward, _ = timed(learner.loss, batch)
-        whole, _ = timed(learner.step, batch, loader.plan.train.lr)
+        forward = timed(learner.loss, batch)[0]  # what its backward pass would need goes at once
+        whole = timed(learner.step, batch, loader.plan.train.lr)[0]
         learner.network.eval()
-        check, _ = timed(learner.validate, batch)
+        check = timed(learner.validate, batch)[0]
         yield read, augment, forward, max(0.0, whole - forward), check
 
 
@@ -147,7 +173,7 @@ def _advice(phases: Phases, plan: Plan, learner: Learner, workspace: Workspace) 
             f"Reading takes longer than a step: move {workspace.folder} to a local disk, "
             "or use larger batches."
         )
-    if phases.augment > LARGE * phases.step:
+    if phases.augment > LARGE * sum(phases.parts.values()):
         yield "Augmentation is a large part: lower augment.rotation and augment.low_resolution."
     on_cpu = learner.compute.device.type == "cpu"
     found = list(_for_cpu(plan, learner.compute) if on_cpu else _for_gpu(learner.compute))
