@@ -72,7 +72,8 @@ def backward(
     by_head = (one.unflatten(1, (b, h)).sum((0, 1)) for one in (asked.norm, d_norm))
     d_first, d_norm = d_chain[0].sum(0), sum(by_head)
     weights = (d_first[:, :-1], d_first[:, -1], d_norm[:, 0], d_norm[:, 1])
-    return Gradients(asked.queries, d_k, d_v, d_lr, rhos, *weights)
+    own = (one.clone() for one in weights)  # of one head, these parts would share memory
+    return Gradients(asked.queries, d_k, d_v, d_lr, rhos, *own)
 
 
 def _room(q: Tensor, states: Tensor, m: int, blocks: int) -> _Asked:
