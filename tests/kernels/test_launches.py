@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from segttt.kernels.backend import reference_only
+from segttt.kernels.ttt_linear import triton_tune as linear_tune
+from segttt.kernels.ttt_mlp import triton_tune as mlp_tune
 from tests.kernels.launches import LAUNCHES, Launching, cases
 
 interpreter = pytest.importorskip("triton.runtime.interpreter")
@@ -76,6 +79,20 @@ def test_launching_asks_for_no_number_of_a_tensor(monkeypatch, name):
     for operator, arguments in launching.calls.items():
         LAUNCHES[operator](*arguments)
     assert len(kernels) == 2 * once > 2
+
+
+@pytest.mark.parametrize("name", ["tf32", "ieee"])
+def test_float32_is_rounded_as_pytorch_is_told_to(name):
+    """By its newer setting, besides which it raises where the older one is read."""
+    matmul = torch.backends.cuda.matmul
+    with FakeTensorMode():
+        q = torch.empty(1, 1, 4, 8, device="cuda")
+    before, matmul.fp32_precision = matmul.fp32_precision, name
+    try:
+        rounded = linear_tune.arithmetic(q)[1], mlp_tune.precision(q)
+    finally:
+        matmul.fp32_precision = before
+    assert rounded == {"tf32": ("tf32", "tf32"), "ieee": ("tf32x3", "ieee")}[name]
 
 
 @pytest.mark.gpu

@@ -177,7 +177,8 @@ def arithmetic(q: Tensor) -> tuple[Any, str]:
         return tl.float32, "ieee"
     if q.dtype == torch.bfloat16:
         return tl.bfloat16, EXACT[tl.bfloat16]
-    rounded = q.dtype == torch.float16 or torch.backends.cuda.matmul.allow_tf32
+    allowed = torch.backends.cuda.matmul.fp32_precision == "tf32"
+    rounded = q.dtype == torch.float16 or allowed
     return tl.float32, "tf32" if rounded else EXACT[tl.float32]
 
 

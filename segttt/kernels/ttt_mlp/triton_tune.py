@@ -164,7 +164,8 @@ def precision(q: Tensor) -> str:
     float16 as they are and rounds the float32 state less than they would.
     """
     half = q.dtype in (torch.bfloat16, torch.float16)
-    if q.device.type == "cuda" and (half or torch.backends.cuda.matmul.allow_tf32):
+    allowed = torch.backends.cuda.matmul.fp32_precision == "tf32"
+    if q.device.type == "cuda" and (half or allowed):
         return "tf32"
     return "ieee"
 
