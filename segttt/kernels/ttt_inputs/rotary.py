@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from segttt.kernels.lasting import lasting
+
 BASE = 10_000.0
 
 
@@ -16,13 +18,17 @@ def phases(t: int, d: int, dtype: torch.dtype, device: torch.device) -> Complex[
     A pair of channels is a complex number, and this is what turns it. `dtype` is complex. Made once
     per shape, in float64. Source: arXiv 2104.09864, equation 34.
     """
-    there = {"dtype": torch.float64, "device": "cpu"}
-    angle = torch.arange(t, **there)[:, None] * BASE ** (-torch.arange(0, d, 2, **there) / d)
-    return torch.polar(torch.ones_like(angle), angle).to(dtype).to(device)
+    return lasting(lambda: _exact(t, d).to(dtype).to(device))
 
 
 @cache
 def turns(t: int, d: int, device: torch.device) -> Float[Tensor, "2 t pairs"]:
     """Their cosines and sines in float32, for kernels that know no complex numbers."""
-    exact = phases(t, d, torch.complex128, torch.device("cpu"))
-    return torch.stack([exact.real, exact.imag]).float().to(device)
+    exact = _exact(t, d)
+    return lasting(lambda: torch.stack([exact.real, exact.imag]).float().to(device))
+
+
+def _exact(t: int, d: int) -> Complex[Tensor, "t pairs"]:
+    there = {"dtype": torch.float64, "device": "cpu"}
+    angle = torch.arange(t, **there)[:, None] * BASE ** (-torch.arange(0, d, 2, **there) / d)
+    return torch.polar(torch.ones_like(angle), angle)

@@ -13,6 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from segttt.errors import UsageError
+from segttt.kernels.lasting import lasting
 from segttt.kernels.specimen import Specimen
 
 SHORT = 256
@@ -189,7 +190,7 @@ def turned_heads(backwards: list[bool] | None, heads: int, device: torch.device)
 
 @cache
 def _turned_heads(backwards: tuple[bool, ...], device: torch.device) -> Tensor:
-    return torch.tensor(backwards, dtype=torch.int32, device=device)
+    return lasting(lambda: torch.tensor(backwards, dtype=torch.int32, device=device))
 
 
 SHAPES = ((32, 64), (8, 64), (20, 64), (32, 16), (50, 64), (64, 16), (64, 64), (128, 64))

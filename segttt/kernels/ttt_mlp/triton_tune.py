@@ -8,6 +8,7 @@ import torch
 import triton
 from torch import Tensor
 
+from segttt.kernels.lasting import lasting
 from segttt.kernels.specimen import Specimen
 from segttt.kernels.ttt_mlp import (
     triton_answer,
@@ -177,7 +178,8 @@ def ways(backwards: list[bool] | None, heads: int, device: torch.device) -> Tens
 
 @cache
 def _ways(backwards: tuple[bool, ...], device: torch.device) -> Tensor:
-    return torch.tensor([-1 if one else 1 for one in backwards], dtype=torch.int32, device=device)
+    signs = [-1 if one else 1 for one in backwards]
+    return lasting(lambda: torch.tensor(signs, dtype=torch.int32, device=device))
 
 
 def specimens() -> list[Specimen]:
