@@ -47,6 +47,11 @@ def test_a_read_beyond_the_end_is_found():
     assert any("output is off by nan" in one for one in found)
 
 
+def test_the_last_of_many_samples_gets_what_it_gets_alone():
+    """Few of them here; on a GPU, so many that their numbers have no index of 32 bits."""
+    assert accuracy.long_faults("cpu", numbers=256, n=64) == []
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="a GPU is what is tested")
 def test_a_gpu_computes_what_is_defined(monkeypatch):
