@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from segttt.errors import UsageError
 from segttt.kernels import backend
+from segttt.kernels.arguments import directions, require
 from segttt.kernels.causal_conv import reference
 
 Activation = Literal["none", "silu"]
@@ -32,13 +32,11 @@ def causal_conv(
     bias [g, d]. A scan marked in `backwards` goes from the last token to the first; results lie at
     their tokens. Returns [b, g, n, d], contiguous and in the dtype of x; sums are float32, or
     float64 where x is. On a GPU plain PyTorch runs, with a warning, where there are more than 8
-    taps. Raises UsageError where `backwards` has not one entry per scan.
+    taps. Raises UsageError where shapes do not fit.
     Source: arXiv 2312.00752, section 3.4.
     """
     scans = len(weight)
-    turned = [False] * scans if backwards is None else list(backwards)
-    if len(turned) != scans:
-        raise UsageError(f"backwards has {len(turned)} entries for {scans} scans; give as many")
+    turned = directions(backwards, scans, "scans")
     return _causal_conv(x, weight, bias, turned, activation == "silu")
 
 
@@ -46,6 +44,9 @@ def causal_conv(
 def _causal_conv(
     x: Tensor, weight: Tensor, bias: Tensor, backwards: list[bool], silu: bool
 ) -> Tensor:
+    (b, kinds, n, d), (g, _, reach) = x.shape, weight.shape
+    read = 1 if kinds == 1 else g
+    require(x=(x, (b, read, n, d)), weight=(weight, (g, d, reach)), bias=(bias, (g, d)))
     given = (x, weight, bias, backwards, silu)
     chosen = _chosen(x, weight)
     if chosen == "triton":

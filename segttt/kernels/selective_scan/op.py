@@ -8,6 +8,7 @@ from torch import Tensor
 
 from segttt.errors import UsageError
 from segttt.kernels import backend
+from segttt.kernels.arguments import directions, require
 from segttt.kernels.selective_scan import cpu, merge
 
 
@@ -32,14 +33,10 @@ def selective_scan(
 
     A scan marked in `backwards` goes from the last token to the first; results lie at their tokens.
     "sum" and "mean" join the g scans to [b, n, d], which z [b, n, d] then gates by silu(z).
-    Raises UsageError for a z without a merge, and where `backwards` has not one entry per scan.
+    Raises UsageError for a z without a merge, and where shapes do not fit.
     Source: arXiv 2312.00752, equation 2 and algorithm 2; gate and merge, arXiv 2401.09417.
     """
-    turned = [False] * u.shape[1] if backwards is None else list(backwards)
-    if len(turned) != u.shape[1]:
-        raise UsageError(
-            f"backwards has {len(turned)} entries for {u.shape[1]} scans; give as many"
-        )
+    turned = directions(backwards, u.shape[1], "scans")
     if z is not None and merge == "none":
         raise UsageError('a gate z needs the scans joined; pass merge="sum" or merge="mean"')
     if backend.scans_by_mamba(u):
@@ -64,6 +61,13 @@ def _selective_scan(
     z: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The output, what z gates (else nothing), and the states in which chunks are entered."""
+    (b, g, n, d), s = u.shape, A.shape[-1]
+    require(
+        dt=(dt, u.shape), A=(A, (g, d, s)), B=(B, (b, g, n, s)), C=(C, (b, g, n, s)),
+        D=(D, (g, d)), dt_bias=(dt_bias, (g, d)),
+    )  # fmt: skip
+    if z is not None:
+        require(z=(z, (b, n, d)))
     inputs = cpu.Inputs(u, dt, A, B, C, D, dt_bias)
     chosen = backend.chosen(u, "selective_scan")
     if chosen == "triton":

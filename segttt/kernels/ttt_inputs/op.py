@@ -8,6 +8,7 @@ from torch import Tensor
 
 from segttt.errors import UsageError
 from segttt.kernels import backend
+from segttt.kernels.arguments import directions, require
 from segttt.kernels.ttt_inputs import reference
 
 
@@ -28,13 +29,11 @@ def ttt_inputs(
     `backwards` is the last token. lr [b, g * h, n] is scale * sigmoid(rate + bias) of rate
     [b, g, n, h] and bias [g, h]; rho [t] is relu(1 / (1, ..., t) + position). lr and rho are
     float32, or float64 where rate and position are. Arguments may have any strides, results are
-    contiguous. Raises UsageError where d is odd, and where `backwards` has not one entry per scan.
+    contiguous. Raises UsageError where d is odd, and where shapes do not fit.
     Sources: arXiv 2407.04620, section 2.7; arXiv 2104.09864.
     """
     scans, heads = rate.shape[1], rate.shape[3]
-    turned = [False] * scans if backwards is None else list(backwards)
-    if len(turned) != scans:
-        raise UsageError(f"backwards has {len(turned)} entries for {scans} scans; give as many")
+    turned = directions(backwards, scans, "scans")
     if q.shape[3] % (2 * heads):
         raise UsageError(
             f"{q.shape[3]} channels are not {heads} heads of an even width, which rotary positions "
@@ -54,6 +53,8 @@ def _ttt_inputs(
     scale: float,
     backwards: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    wide = (*rate.shape[:3], q.shape[3])
+    require(q=(q, wide), k=(k, wide), v=(v, wide), bias=(bias, (rate.shape[1], rate.shape[3])))
     given = (q, k, v, rate, bias, position)
     if backend.chosen(q, "ttt_inputs") == "triton":
         from segttt.kernels.ttt_inputs import triton_heads

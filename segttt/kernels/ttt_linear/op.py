@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from segttt.kernels import backend
+from segttt.kernels.arguments import directions, require
 from segttt.kernels.ttt_linear import reference
 
 WORTH_SAVING = 8
@@ -36,7 +37,8 @@ def ttt_linear(
     Where not `causal`, all tokens of a mini-batch see the state after it, for which rho at its last
     token counts. Heads for which `backwards` holds read from the last token to the first.
     Returns [b, h, n, d] in the dtype of q; the state is float32, or float64 where q is.
-    Source: arXiv 2407.04620, sections 2.4 and 2.5, in the dual form.
+    Raises UsageError where shapes do not fit. Source: arXiv 2407.04620, sections 2.4 and 2.5, in
+    the dual form.
     """
     tensors = (q, k, v, lr, rho, W0, b0, gamma, beta)
     keep = _keep(q, rho, any(one.requires_grad for one in tensors))
@@ -97,6 +99,12 @@ def _ttt_linear(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The output, and where asked for the states [m, b, h, d + 1, d] and losses [b, h, m, 2]."""
     tensors = (q, k, v, lr, rho, W0, b0, gamma, beta)
+    h, d = q.shape[1], q.shape[3]
+    require(
+        k=(k, q.shape), v=(v, q.shape), lr=(lr, q.shape[:3]),
+        W0=(W0, (h, d, d)), b0=(b0, (h, d)), gamma=(gamma, (h, d)), beta=(beta, (h, d)),
+    )  # fmt: skip
+    directions(backwards, h, "heads")
     with torch.autocast(q.device.type, enabled=False):
         chosen = backend.chosen(q, "ttt_linear")
         how = {"causal": causal, "backwards": backwards}

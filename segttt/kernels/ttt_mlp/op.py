@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from segttt.kernels import backend
+from segttt.kernels.arguments import directions, require
 from segttt.kernels.ttt_mlp import choice, reference
 
 WORTH_SAVING = 10
@@ -41,7 +42,8 @@ def ttt_mlp(
     Where not `causal`, all tokens of a mini-batch see the state after it, for which rho at its last
     token counts. Heads for which `backwards` holds read from the last token to the first.
     Returns [b, h, n, d] in the dtype of q; the state is float32, or float64 where q is.
-    Source: arXiv 2407.04620, sections 2.4 to 2.7, in the dual form.
+    Raises UsageError where shapes do not fit. Source: arXiv 2407.04620, sections 2.4 to 2.7, in
+    the dual form.
     """
     tensors = (q, k, v, lr, rho, W1, b1, W2, b2, gamma, beta)
     keep = _keep(q, rho, W1, any(one.requires_grad for one in tensors))
@@ -121,6 +123,13 @@ def _ttt_mlp(
     The states are [m, b, h, d + 1, w] and [m, b, h, w + 1, d], one more each where not causal.
     """
     sequences, inner, norm = (q, k, v, lr, rho), (W1, b1, W2, b2), (gamma, beta)
+    h, d, wide = q.shape[1], q.shape[3], W1.shape[-1]
+    require(
+        k=(k, q.shape), v=(v, q.shape), lr=(lr, q.shape[:3]),
+        W1=(W1, (h, d, wide)), b1=(b1, (h, wide)), W2=(W2, (h, wide, d)), b2=(b2, (h, d)),
+        gamma=(gamma, (h, d)), beta=(beta, (h, d)),
+    )  # fmt: skip
+    directions(backwards, h, "heads")
     with torch.autocast(q.device.type, enabled=False):
         name, given = _chosen(q, rho), (sequences, inner, norm, eps, causal, backwards)
         if name == "triton":
