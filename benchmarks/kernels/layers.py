@@ -52,13 +52,15 @@ def step(name: str, mixer: str, device: str, threads: int) -> tuple[float, float
         batch_dice=True,
         train=Recipe(precision="auto"),
     )
-    learner = Learner(build(network, topology, 1, 14), plan, computing.choose(device, "auto"))
+    compute = computing.choose(device, "auto")
+    learner = Learner(build(network, topology, 1, 14), plan, compute)
     shape = (BATCH[device], *topology.patch)
-    batch = Batch(torch.randn(shape[0], 1, *shape[1:]), torch.randint(0, 14, shape))
+    images = torch.randn(shape[0], 1, *shape[1:], device=compute.device)
+    labels = torch.randint(0, 14, shape, device=compute.device)
     times = []
     for _ in range(STEPS[device] + 2):
         started = time.perf_counter()
-        learner.step(batch, 1e-3)
+        learner.step(Batch(images, labels), 1e-3)
         if device == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
