@@ -171,8 +171,10 @@ def busy(device: str, work: Callable[[], float]) -> tuple[float, float | None]:
     query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
     command = ["nvidia-smi", *query, "-i", uuid]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
-        found = work()
-        watcher.terminate()
+        try:
+            found = work()
+        finally:
+            watcher.terminate()  # it would be waited for without end
         text = watcher.stdout.read() if watcher.stdout else ""
     shares = [float(line) for line in text.split() if line.replace(".", "").isdigit()]
     half = shares[len(shares) // 2 :]  # the first half is warming up
