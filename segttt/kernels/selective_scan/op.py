@@ -33,7 +33,8 @@ def selective_scan(
 
     A scan marked in `backwards` goes from the last token to the first; results lie at their tokens.
     "sum" and "mean" join the g scans to [b, n, d], which z [b, n, d] then gates by silu(z).
-    Raises UsageError for a z without a merge, and where shapes do not fit.
+    Raises UsageError for a z without a merge, where shapes do not fit, and on a GPU beyond 128
+    states.
     Source: arXiv 2312.00752, equation 2 and algorithm 2; gate and merge, arXiv 2401.09417.
     """
     turned = directions(backwards, u.shape[1], "scans")

@@ -9,6 +9,7 @@ from typing import Any
 
 import triton
 
+from segttt.errors import UsageError
 from segttt.kernels.selective_scan.cpu import CHUNK
 from segttt.kernels.specimen import Specimen
 
@@ -16,9 +17,19 @@ CHANNELS = 32
 """One per lane of a warp. With two per lane a token takes 6 % fewer instructions, 30 registers more
 and half as many warps, of which these networks have too few."""
 
-WARPS = {1: (1, 1), 2: (1, 1), 4: (1, 1), 8: (1, 1), 16: (1, 1), 32: (1, 2), 64: (2, 4)}
+WARPS = {
+    1: (1, 1),
+    2: (1, 1),
+    4: (1, 1),
+    8: (1, 1),
+    16: (1, 1),
+    32: (1, 2),
+    64: (2, 4),
+    128: (4, 8),
+}
 """Forward and backward, by states, rounded up to a power of two. A lane then has at most 32 states
-of its channel forward, and 16 backward, where four tiles live at once; more spill to memory."""
+of its channel forward, and 16 backward, where four tiles live at once; more spill to memory, and so
+would 256 states, as sixteen warps have half the registers each."""
 
 FEW = 2
 """Tokens whose states the backward pass holds in registers. One takes 5 % fewer instructions and
@@ -74,12 +85,22 @@ class Plan:
 
 def forward_plan(rows: int, n: int, d: int, s: int) -> Plan:
     """For `rows` walks along n tokens of d channels and s states."""
-    return _plan(rows, n, d, WARPS[triton.next_power_of_2(s)][0], FORWARD)
+    return _plan(rows, n, d, _warps(s)[0], FORWARD)
 
 
 def backward_plan(rows: int, n: int, d: int, s: int) -> Plan:
     """For `rows` walks along n tokens of d channels and s states."""
-    return _plan(rows, n, d, WARPS[triton.next_power_of_2(s)][1], BACKWARD)
+    return _plan(rows, n, d, _warps(s)[1], BACKWARD)
+
+
+def _warps(s: int) -> tuple[int, int]:
+    """Raises UsageError where a tile of all states is more than registers hold."""
+    if s > max(WARPS):
+        raise UsageError(
+            f"selective_scan's GPU kernels take at most {max(WARPS)} states, not {s}; use fewer "
+            "states, or backend.reference_only()"
+        )
+    return WARPS[triton.next_power_of_2(s)]
 
 
 def _plan(rows: int, n: int, d: int, warps: int, full: int) -> Plan:
@@ -117,8 +138,8 @@ def specimens() -> list[Specimen]:
             more = {"FEW": FEW, "SPLIT": split}
             found.append(_specimen(gradient_kernel, kind, 16, more))
         found.append(_specimen(gate_kernel, kind, 16, TILE, TILE_WARPS))
-    for states in (1, 8, 24, 64):
-        warps = WARPS[triton.next_power_of_2(states)]
+    for states in (1, 8, 24, 64, 128):
+        warps = _warps(states)
         more = {"MERGE": True, "GATE": True, "SPLIT": True, "STAGES": 1}
         found.append(_specimen(scan_kernel, "fp32", states, more, warps[0]))
         more = {"FEW": FEW, "SPLIT": True}

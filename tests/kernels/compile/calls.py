@@ -52,7 +52,7 @@ def calls() -> dict[str, Callable[[], None]]:
         found[f"selective_scan wide {kind}"] = partial(scan, 16, 10_240, 200, kind, gate=True)
     found["selective_scan alone"] = partial(scan, 16, 64, 330, "fp32", scans=1)
     found["selective_scan of one"] = partial(scan, 1, 1, 1, "fp32", samples=1, scans=1)
-    for states in (1, 8, 24, 64):
+    for states in (1, 8, 24, 64, 128):
         found[f"selective_scan {states} states"] = partial(scan, states, 40, 330, "fp32")
     return found
 

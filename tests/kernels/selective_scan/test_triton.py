@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from segttt.errors import UsageError
 from segttt.kernels import backend
 from segttt.kernels.selective_scan import cpu, reference
 from segttt.kernels.selective_scan import triton_backward as backward
@@ -311,3 +312,12 @@ def test_long_sequences_are_split_and_wide_batches_are_not():
     assert backward.backward_plan(2, 1_720_320, 64, 16).segments == 264
     assert forward.forward_plan(30, 6_400, 1024, 16).segments == 1
     assert backward.backward_plan(60, 25, 1024, 16).segments == 1
+
+
+def test_states_beyond_the_registers_are_refused():
+    wide, _ = Case(2, 3, 128).inputs()
+    beyond, _ = Case(2, 3, 129).inputs()
+    with backend.forced("triton"):
+        assert selective_scan(*wide).isfinite().all()
+        with pytest.raises(UsageError, match="at most 128 states, not 129"):
+            selective_scan(*beyond)
