@@ -22,12 +22,15 @@ test: install
 reliability: install
 	$(BIN)/python -m pytest tests/reliability -m "reliability or not reliability"
 
-# What only a GPU can tell: its kernels against the definitions, then all of its figures.
+# What only a GPU can tell: its kernels against the definitions, then all of its figures. One part
+# that fails does not keep the others from being run.
 gpu: install
-	$(BIN)/python -m pytest -m gpu tests
-	$(BIN)/python benchmarks/kernels/run_all.py --device cuda
-	$(BIN)/python benchmarks/networks.py --device cuda
-	$(BIN)/python -m benchmarks.engine.on_gpu
+	failed=0; \
+	$(BIN)/python -m pytest -m gpu tests || failed=1; \
+	$(BIN)/python benchmarks/kernels/run_all.py --device cuda || failed=1; \
+	$(BIN)/python benchmarks/networks.py --device cuda || failed=1; \
+	$(BIN)/python -m benchmarks.engine.on_gpu || failed=1; \
+	exit $$failed
 
 lint: install
 	$(BIN)/ruff format --check .

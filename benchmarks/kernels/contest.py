@@ -132,6 +132,7 @@ def _seconds(call: Callable[[], object], device: str) -> float:
 def replayed(call: Callable[[], object]) -> Callable[[], object]:
     """The call as a CUDA graph, which the GPU runs without waiting for Python."""
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
             call()
