@@ -15,9 +15,9 @@ from segttt.engine import compute as computing
 from segttt.engine.predict import SlidingWindow
 from segttt.errors import ImageError
 from segttt.io.arrays import Image, to_image, volume_of_array, volume_of_images
-from segttt.io.volumes import read_volume, to_segmentation, write_segmentation
+from segttt.io.files import make_folder
+from segttt.io.volumes import read_volume, require_label_format, to_segmentation, write_segmentation
 from segttt.preprocessing.pipeline import prepare
-from segttt.shapes import Triple
 
 
 class Predictor:
@@ -26,7 +26,8 @@ class Predictor:
     `model` is a training folder, several of them below one folder (their logits are averaged), or
     a model file. `settings` changes fields of the plan, for example {"predict.mirror": False}.
     A `UsageError` tells what is wrong with a model, a `DataError` what is wrong with a scan.
-    Not thread-safe; use one per thread.
+    Not thread-safe; use one per thread. PyTorch computes with no more threads than the cores that
+    are allotted to the process.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class Predictor:
         model: Path | str,
         *,
         device: str = "auto",
-        folds: Sequence[str] | None = None,
+        folds: str | Sequence[str | int] | None = None,
         settings: Mapping[str, Any] | None = None,
     ):
-        loaded = load_model(Path(model), folds)
+        each = folds.split(",") if isinstance(folds, str) else folds
+        loaded = load_model(Path(model), [str(fold) for fold in each] if each else None)
+        computing.use_threads()
         plan = override(loaded.plan, dict(settings or {}))
         compute = computing.choose(device, plan.train.precision, plan.train.scan)
         self._window = SlidingWindow(loaded.networks, plan, compute)
@@ -52,15 +55,20 @@ class Predictor:
         """Value in a segmentation -> name of the structure."""
         return self.plan.labels
 
-    def segment_files(self, images: Sequence[Path | str], out: Path | str) -> Path:
+    def segment_files(self, images: Path | str | Sequence[Path | str], out: Path | str) -> Path:
         """Segment one scan, one file for each channel or one for all; returns the file written.
 
         The segmentation lies on the scan's own grid; `out` ends as its format does (.nii.gz).
         """
-        paths = tuple(Path(image) for image in images)
-        target = Path(out)
+        files = (images,) if isinstance(images, Path | str) else images
+        paths, target = tuple(Path(image) for image in files), Path(out)
+        if not paths:
+            raise ImageError("There is no file to segment; give one for each channel.")
+        require_label_format(target)
         case = Case(target.name.partition(".")[0], paths)
         volume = read_volume(case, len(self.plan.channels), label=False)
+        require_label_format(target, volume.source)
+        make_folder(target.parent)
         write_segmentation(target, self._segment(volume))
         return target
 
@@ -69,9 +77,10 @@ class Predictor:
         return to_image(self._segment(volume_of_images(images)))
 
     def segment_array(
-        self, image: Shaped[np.ndarray, "c z y x"], spacing_mm: Triple
+        self, image: Shaped[np.ndarray, "..."], spacing_mm: Sequence[float | int]
     ) -> Integer[np.ndarray, "z y x"]:
-        """Segment an array whose axes run to superior, posterior and left; a picture has one slice.
+        """Segment an array (c, z, y, x) of real numbers, whose axes run to superior, posterior and
+        left; a picture has one slice.
 
         `spacing_mm` is of (z, y, x), ones for a picture.
         """

@@ -11,7 +11,6 @@ from segttt.cases import Case, Segmentation, Volume
 from segttt.errors import GeometryError, ImageError
 from segttt.geometry.grid import Grid
 from segttt.io.orient import check_grid, orientation_of, turn
-from segttt.shapes import Triple
 
 Image = sitk.Image
 MEMORY = Path("the image in memory")
@@ -21,6 +20,8 @@ UPRIGHT = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
 def volume_of_images(images: Sequence[sitk.Image]) -> Volume:
     """One scan from SimpleITK images, one for each channel, or one whose pixels are vectors."""
+    if not images:
+        raise ImageError("There is no image to segment; give one for each channel.")
     arrays, grids = zip(*map(_array_and_grid, images), strict=True)
     for grid in grids[1:]:
         if difference := grid.difference(grids[0]):
@@ -28,10 +29,19 @@ def volume_of_images(images: Sequence[sitk.Image]) -> Volume:
     return _volume(np.concatenate(arrays), grids[0])
 
 
-def volume_of_array(image: Shaped[np.ndarray, "c z y x"], spacing_mm: Triple) -> Volume:
-    """One scan from an array whose axes run to superior, posterior and left, as segttt's own do."""
+def volume_of_array(image: Shaped[np.ndarray, "..."], spacing_mm: Sequence[float | int]) -> Volume:
+    """One scan from an array (c, z, y, x) whose axes run to superior, posterior and left, as
+    segttt's own do. An `ImageError` or `GeometryError` tells of another number of axes.
+    """
+    if image.ndim != 4:
+        raise ImageError(
+            f"{MEMORY}: has {image.ndim} axes; give (channel, z, y, x), of one channel image[None]."
+        )
+    if len(spacing_mm) != 3:
+        raise GeometryError(f"{MEMORY}: has {len(spacing_mm)} spacings; give those of z, y and x.")
     z, y, x = image.shape[1:]
-    return _volume(image, Grid((z, y, x), spacing_mm, (0.0, 0.0, 0.0), UPRIGHT))
+    c, b, a = (float(step) for step in spacing_mm)
+    return _volume(image, Grid((z, y, x), (c, b, a), (0.0, 0.0, 0.0), UPRIGHT))
 
 
 def to_image(segmentation: Segmentation) -> sitk.Image:
@@ -62,7 +72,12 @@ def _array_and_grid(image: sitk.Image) -> tuple[np.ndarray, Grid]:
 def _volume(array: Shaped[np.ndarray, "c z y x"], source: Grid) -> Volume:
     """The array on a checked grid, in the canonical orientation."""
     source = check_grid(source, MEMORY)
-    image = np.asarray(array, dtype=np.float32)
+    if array.dtype.kind not in "buif" or not array.size:
+        raise ImageError(
+            f"{MEMORY}: holds {array.size} voxels of {array.dtype}; give one real number or more."
+        )
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        image = np.asarray(array, dtype=np.float32)
     if broken := image.size - int(np.isfinite(image).sum()):
         raise ImageError(f"{MEMORY}: holds {broken} voxels that are NaN or infinite. Replace them.")
     orientation = orientation_of(source)

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Int, Integer, Shaped
 
 from segttt.cases import Case, Segmentation, Volume
-from segttt.errors import GeometryError, ImageError, LabelError
+from segttt.errors import GeometryError, ImageError, LabelError, UsageError
 from segttt.geometry.grid import Grid
 from segttt.io.dicom.library import require
 from segttt.io.images import read_image, read_label_image, write_image
-from segttt.io.names import ending, is_picture
+from segttt.io.names import VOLUME_ENDINGS, ending, is_picture
 from segttt.io.orient import orientation_of, turn, turn_back
 from segttt.io.pictures import (
     picture_grid,
@@ -152,6 +152,21 @@ def segmentation_name(case: Case) -> str:
     """
     found = ".nii.gz" if is_series(case) else ending(case.images[0])
     return case.id + (".png" if found in (".jpg", ".jpeg", ".bmp") else found)
+
+
+def require_label_format(path: Path, grid: Grid | None = None) -> None:
+    """A `UsageError` where a file of that name cannot hold a label map, or not one on that grid."""
+    found = ending(path)
+    if found not in (*VOLUME_ENDINGS, ".png", ".tif", ".tiff"):
+        raise UsageError(
+            f"{path}: its name does not tell a format of label maps. End it on .nii.gz, .nrrd or "
+            ".mha, for a picture on .png or .tif."
+        )
+    if grid and grid.shape[0] > 1 and is_picture(path):
+        raise UsageError(
+            f"{path}: a picture holds one slice, the scan has {grid.shape[0]}. End the name on "
+            ".nii.gz."
+        )
 
 
 def write_segmentation(path: Path, segmentation: Segmentation) -> None:

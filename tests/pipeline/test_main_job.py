@@ -1,8 +1,6 @@
 """From a folder of scans to scores, as a user types it."""
 
 import json
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ import SimpleITK as sitk
 
 import segttt
 from segttt.cli.app import run
-from segttt.errors import DataError
 from tests.pipeline.conftest import SMALL
 
 TRAIN = [
@@ -76,57 +73,14 @@ def test_predict_then_evaluate(model, tiny_cohort, tmp_path, capsys):
     assert json.loads((out / "failures.json").read_text()) == []
 
 
-def test_a_resident_model_gives_what_predict_writes(model, tiny_cohort, tmp_path):
-    scan = tiny_cohort / "imagesTs" / "case_6_0000.nii.gz"
-    assert run(["predict", str(scan.parent), "-m", str(model), "-o", str(tmp_path)]) == 0
-    written = sitk.ReadImage(str(tmp_path / "case_6.nii.gz"))
-    wanted = sitk.GetArrayFromImage(written)
-    predictor = segttt.Predictor(model, device="cpu")
-    assert dict(predictor.labels) == {1: "front", 2: "back"}
-    file = predictor.segment_files([scan], tmp_path / "again.nii.gz")
-    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(file))), wanted)
-    source = sitk.ReadImage(str(scan))
-    image = predictor.segment_images(source)
-    assert np.array_equal(sitk.GetArrayFromImage(image), wanted)
-    assert image.GetDirection() == written.GetDirection()
-    assert image.GetOrigin() == written.GetOrigin()
-    # the array API takes axes to superior, posterior and left
-    upright = sitk.DICOMOrient(source, "LPS")
-    array = sitk.GetArrayFromImage(upright)[None]
-    found = predictor.segment_array(array, upright.GetSpacing()[::-1])
-    assert np.array_equal(found, sitk.GetArrayFromImage(sitk.DICOMOrient(written, "LPS")))
-
-
-def test_the_documented_example_runs(model, tiny_cohort, tmp_path, monkeypatch, capsys):
-    text = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text(encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "run").symlink_to(model)
-    (tmp_path / "demo" / "phantom").symlink_to(tiny_cohort)
-    names: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    for block in blocks:
-        exec(block, names)
-    assert len(blocks) == 5
-    again = sitk.GetArrayFromImage(sitk.ReadImage(str(names["written"])))
-    assert np.array_equal(sitk.GetArrayFromImage(names["label_map"]), again)
-    assert sum(names["volume_ml"]) == pytest.approx(
-        names["classes"].size * np.prod(sitk.ReadImage(str(names["scan"])).GetSpacing()) / 1000
-    )
-    said = capsys.readouterr().out
-    assert "front" in said
-    assert "NaN" in said
-
-
-def test_a_resident_model_refuses_what_a_scan_must_not_hold(model):
-    predictor = segttt.Predictor(model, device="cpu", settings={"predict.mirror": False})
-    assert not predictor.plan.predict.mirror
-    with pytest.raises(DataError, match="NaN"):
-        predictor.segment_array(np.full((1, 8, 8, 8), np.nan, np.float32), (1.0, 1.0, 1.0))
-    with pytest.raises(DataError, match="channels"):
-        predictor.segment_array(np.ones((3, 8, 8, 8), np.float32), (1.0, 1.0, 1.0))
-    with pytest.raises(DataError, match="three"):
-        predictor.segment_images(sitk.Image(8, 8, sitk.sitkFloat32))
+def test_folds_that_are_not_there_are_named(model, tiny_cohort, tmp_path, capsys):
+    assert segttt.Predictor(model, device="cpu", folds=[0]).labels
+    assert segttt.Predictor(model, device="cpu", folds="0").labels
+    scans = str(tiny_cohort / "imagesTs")
+    out = tmp_path / "out"
+    assert run(["predict", scans, "-m", str(model), "-o", str(out), "--folds", "0,3"]) == 2
+    assert "of fold 3" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_skip_done_keeps_whole_results_and_repairs_broken_ones(model, tiny_cohort, tmp_path):

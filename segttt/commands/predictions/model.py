@@ -34,14 +34,14 @@ def find_models(place: Path, folds: Sequence[str] | None = None) -> list[Path]:
     if place.is_file():
         return [place]
     found = sorted(place.rglob("model.safetensors"))
-    if folds:
-        found = [path for path in found if path.parent.parent.name.removeprefix("fold") in folds]
-    if not found:
+    names = [path.parent.parent.name.removeprefix("fold") for path in found]
+    missing = [fold for fold in folds or () if fold not in names]
+    if missing or not found:
         raise UsageError(
             f"{place}: holds no finished training (no model.safetensors"
-            f"{' of folds ' + ', '.join(folds) if folds else ''}). Run `segttt train` first."
+            f"{' of fold ' + ', '.join(missing) if missing else ''}). Run `segttt train` first."
         )
-    return found
+    return [path for path, fold in zip(found, names, strict=True) if not folds or fold in folds]
 
 
 def load_model(place: Path, folds: Sequence[str] | None = None) -> Model:
