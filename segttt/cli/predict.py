@@ -139,9 +139,12 @@ def predict(
         kept = f", {len(result.skipped)} kept" if result.skipped else ""
         console.say(f"{len(result.done)} cases segmented{kept}, in {result.out}")
         report_failures(failures)
-        console.next_command(f"segttt evaluate {result.out} TRUTH")
+        if result.done or result.skipped:
+            console.next_command(f"segttt evaluate {result.out} TRUTH")
+    if failures and not (result.done or result.skipped):
+        raise typer.Exit(5 if all(one.stage == "memory" for one in result.failures) else 3)
     if failures:
-        raise typer.Exit(4 if result.done or result.skipped else 3)
+        raise typer.Exit(4)
 
 
 def _output(written: list[str], seg_type: str) -> "Output":

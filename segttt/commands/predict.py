@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segttt.cases import Case, Failure, Remedies, Volume
 from segttt.cluster.memory import memory_of
 from segttt.commands.predictions.facts import model_facts
@@ -18,7 +20,7 @@ from segttt.config.overrides import override
 from segttt.config.text import read_json
 from segttt.engine import compute as computing
 from segttt.engine.predict import SlidingWindow
-from segttt.errors import CASE_ERRORS, LayoutError, UsageError
+from segttt.errors import CASE_ERRORS, CaseMemoryError, LayoutError, UsageError
 from segttt.io.files import digest
 from segttt.io.layouts.inputs import Inputs, list_scans
 from segttt.io.volumes import to_segmentation
@@ -80,7 +82,8 @@ def _predict(loaded: Model, inputs: Inputs, out: Path, options: Options, watch: 
             with memory_of(case.id):
                 entry = _one(predictor, case, out, options)
         except CASE_ERRORS as error:
-            failures.append(Failure(case.id, "predict", str(error)))
+            stage = "memory" if isinstance(error, CaseMemoryError) else "predict"
+            failures.append(Failure(case.id, stage, str(error)))
             continue
         entry["seconds"] = round(time.perf_counter() - started, 3)
         manifest["cases"][case.id] = entry
@@ -103,14 +106,29 @@ def _inputs(scans: Path, model: Model, options: Options) -> Inputs:
 
 
 def _predictor(model: Model, options: Options, watch: Watch) -> SlidingWindow:
-    if options.max_ram is None:  # what is kept would count against the limit
+    if options.max_ram is None:
         computing.keep_freed_memory()
+    else:  # what is kept would count against the limit
+        computing.return_freed_memory()
     computing.use_threads()
     plan = override(model.plan, options.settings or {})
     compute = computing.choose(options.device, plan.train.precision, plan.train.scan)
     window = SlidingWindow(model.networks, plan, compute, max_ram=options.max_ram, tell=watch.note)
+    if options.max_ram is not None:
+        _load_code(window)
     window.progress = lambda done, total: watch.status(f"window {done} of {total}")
     return window
+
+
+def _load_code(window: SlidingWindow) -> None:
+    """Load what the first window and the first file written load, up to 0.4 GiB: memory that counts
+    as used before the first case asks how much is left.
+    """
+    import segttt.io.itk  # noqa: F401
+
+    shape = (len(window.plan.channels), *window.patch)
+    for _ in window.slabs(np.zeros(shape, np.float32)):
+        pass
 
 
 def _one(predictor: SlidingWindow, case: Case, out: Path, options: Options) -> dict[str, Any]:

@@ -55,6 +55,18 @@ def blend_dtype(size: Size, plan: Plan, device: torch.device, limit: int | None)
     return torch.float16
 
 
+def require_room(needed: int, limit: int | None) -> None:
+    """A `CaseMemoryError` where a process that takes so many more bytes would go beyond a stated
+    limit of its resident memory.
+    """
+    total = resident_bytes() + needed
+    if limit is not None and total > limit:
+        raise CaseMemoryError(
+            f"The prediction needs about {total / GIB:.1f} GiB, more than the "
+            f"{limit / GIB:.1f} GiB of --max-ram. Allow more, or crop the scan."
+        )
+
+
 def prediction_bytes(size: Size, plan: Plan, dtype: torch.dtype, *, on_cpu: bool) -> int:
     """Estimate of what a prediction takes beside its prepared image, which is there already."""
     patch = (1,) * (3 - plan.topology.rank) + plan.topology.patch

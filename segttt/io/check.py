@@ -32,6 +32,12 @@ def working_bytes(files: CaseFiles) -> int:
     return voxels * BYTES_PER_VOXEL
 
 
+def least_bytes(case: Case) -> int:
+    """What the image of a case takes at least once it is read, as far as a header tells."""
+    volumes = [path for path in case.images if ending(path).startswith(".nii")]
+    return 4 * sum(_voxels_about(path) for path in volumes)
+
+
 def _voxels_about(path: Path) -> int:
     """The voxels that a header tells, or as many as the files have bytes."""
     try:

@@ -1,6 +1,8 @@
 """From a volume to what the network sees, and from its logits back to the volume."""
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from math import prod
 
 import numpy as np
 import torch
@@ -54,6 +56,23 @@ def prepare(volume: Volume, plan: Plan, *, overwrite: bool = False) -> PreparedC
     image = torch.from_numpy(image.transpose(0, *(axis + 1 for axis in plan.axes)))
     image = resample_image(image, new_shape, separate).numpy()
     return PreparedCase(case_id, image, label, preparation)
+
+
+def preparing_bytes(volume: Volume, plan: Plan) -> int:
+    """Estimate of what `prepare` takes beside the volume that it overwrites, without its label.
+
+    A mask, or else the channels that are resampled already (twice where they are put together) and
+    what becomes of the next one axis by axis, of which two steps are there at once.
+    """
+    channels, z, y, x = volume.image.shape
+    whole = _preparation(volume, plan, (0, 0, 0), (z, y, x))
+    if whole.new_shape == whole.shape:
+        return z * y * x
+    turned = z * y * x if plan.axes != (0, 1, 2) else 0
+    shares = sorted(new / old for old, new in zip(whole.shape, whole.new_shape, strict=True))
+    steps = [turned, *(z * y * x * prod(shares[: n + 1]) for n in range(3))]
+    others = (2 * channels - 2) * prod(whole.new_shape)
+    return max(z * y * x, 4 * int(others + max(a + b for a, b in pairwise(steps))))
 
 
 def restore(

@@ -83,6 +83,16 @@ def test_folds_that_are_not_there_are_named(model, tiny_cohort, tmp_path, capsys
     assert not out.exists()
 
 
+def test_memory_that_suffices_for_no_case_has_its_own_exit_code(
+    model, tiny_cohort, tmp_path, capsys
+):
+    command = ["predict", str(tiny_cohort / "imagesTs"), "-m", str(model), "-o", str(tmp_path)]
+    assert run([*command, "--max-ram", "1M"]) == 5
+    assert "evaluate" not in capsys.readouterr().err
+    failures = json.loads((tmp_path / "failures.json").read_text())
+    assert [one["stage"] for one in failures] == ["memory", "memory"]
+
+
 def test_skip_done_keeps_whole_results_and_repairs_broken_ones(model, tiny_cohort, tmp_path):
     out = tmp_path / "out"
     command = ["predict", str(tiny_cohort / "imagesTs"), "-m", str(model), "-o", str(out)]

@@ -13,7 +13,7 @@ from segttt.errors import ImageError, LabelError
 from segttt.geometry import slabs
 from segttt.geometry.grid import Grid
 from segttt.geometry.resample import axis_orders, resample, separate_axis
-from segttt.preprocessing.pipeline import prepare, restore, to_classes
+from segttt.preprocessing.pipeline import prepare, preparing_bytes, restore, to_classes
 
 STRAIGHT = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
@@ -231,3 +231,18 @@ def test_restore_without_slabs_is_an_error(scan):
     did = prepare(volume_of(scan[0]), plan_of()).preparation
     with pytest.raises(ValueError, match="slabs"):
         restore([], did)
+
+
+@pytest.mark.parametrize(
+    ("channels", "spacing", "axes", "wanted"),
+    [
+        (1, (1.0, 1.0, 1.0), (0, 1, 2), 6000),  # the mask
+        (1, (0.5, 1.0, 1.0), (0, 1, 2), 4 * (3000 + 3000)),  # half as many slices, two steps
+        (1, (2.0, 2.0, 1.0), (0, 1, 2), 4 * (12000 + 24000)),
+        (1, (0.5, 1.0, 1.0), (1, 0, 2), 4 * (6000 + 3000)),  # turned, then resampled
+        (2, (2.0, 2.0, 1.0), (0, 1, 2), 4 * (2 * 24000 + 12000 + 24000)),
+    ],
+)
+def test_what_preparing_takes(channels, spacing, axes, wanted):
+    volume = volume_of(np.ones((channels, 10, 20, 30), np.float32), spacing=spacing)
+    assert preparing_bytes(volume, plan_of(axes=axes)) == wanted

@@ -6,10 +6,12 @@ import numpy as np
 
 from segttt.cases import Case, PreparedCase, Volume
 from segttt.config.plan import Plan
+from segttt.engine.memory import require_room
 from segttt.engine.predict import SlidingWindow
 from segttt.errors import LabelError
+from segttt.io.check import least_bytes
 from segttt.io.volumes import read_volume
-from segttt.preprocessing.pipeline import prepare, to_classes
+from segttt.preprocessing.pipeline import prepare, preparing_bytes, to_classes
 
 
 def segment_case(
@@ -27,9 +29,11 @@ def read_prepared(
     predictor: SlidingWindow, case: Case, *, label: bool = False
 ) -> tuple[Volume, PreparedCase]:
     """A case ready for the network, and its volume without the image."""
-    plan = predictor.plan
+    plan, limit = predictor.plan, predictor.max_ram
+    require_room(least_bytes(case), limit)
     volume = read_volume(case, len(plan.channels), label=label, names=plan.labels)
-    prepared = prepare(volume, plan)
+    require_room(preparing_bytes(volume, plan), limit)
+    prepared = prepare(replace(volume, label=None), plan, overwrite=True)
     return replace(volume, image=np.empty((len(volume.image), 0, 0, 0), np.float32)), prepared
 
 
