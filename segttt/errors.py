@@ -90,6 +90,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     marks = (
         "can't allocate memory", "Cannot allocate memory", "allocate memory for image",
         "bad_alloc", "failed to map segment", "CUDA out of memory", "STATUS_ALLOC_FAILED",
+        "CUDA error: out of memory",  # of the driver: a GPU that others fill, page-locked memory
     )  # fmt: skip
     return named or any(mark in str(error) for mark in marks)
 

@@ -17,6 +17,8 @@ from segttt.losses.compound import deep_supervision_loss, output_weights
 from segttt.metrics.online import counts
 
 MAX_SKIPPED = 10
+MAX_LOWERED = 40
+"""With a loss scale, which each step halves: from its first value, 2^16, to 2^-24."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Learner:
         if math.isfinite(norm):
             self.optimizer.step()
             self.skipped = 0
-        elif not self.scaler.is_enabled():  # which would lower its scale
+        else:
             self._skip(norm)
         self.scaler.update()
         self.steps += 1
@@ -125,9 +127,9 @@ class Learner:
     def _skip(self, norm: float) -> None:
         """Leave the weights as they are; gradients that stay unusable stop the training."""
         self.skipped += 1
-        if self.skipped >= MAX_SKIPPED:
+        if self.skipped >= (MAX_LOWERED if self.scaler.is_enabled() else MAX_SKIPPED):
             raise NonFiniteError(
-                f"The gradient was {norm} for {MAX_SKIPPED} steps in a row. Lower train.lr, or "
+                f"The gradient was {norm} for {self.skipped} steps in a row. Lower train.lr, or "
                 "give the mixer wider heads (fewer network.heads); the last good epoch is kept."
             )
 

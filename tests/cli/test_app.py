@@ -170,6 +170,7 @@ def test_running_out_of_memory_is_told_apart_from_a_bug():
     assert all(ran_out_of_memory(caught.value) for caught in (python, torch_cpu, numpy))
     library = ImportError("libx.so: failed to map segment from shared object")
     assert ran_out_of_memory(library)  # a library that is loaded late, under `ulimit -v`
+    assert ran_out_of_memory(RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"))
     assert not ran_out_of_memory(RuntimeError("shapes do not match"))
 
 

@@ -5,7 +5,7 @@ from segttt.cases import Batch
 from segttt.config.recipe import Recipe
 from segttt.engine import compute as computing
 from segttt.engine.checkpoint import load_state, save_state
-from segttt.engine.learner import MAX_SKIPPED, Learner
+from segttt.engine.learner import MAX_LOWERED, MAX_SKIPPED, Learner
 from segttt.errors import NonFiniteError, UsageError
 from segttt.networks.build import build
 from tests.engine.conftest import small_plan
@@ -156,3 +156,13 @@ def test_auto_precision_avoids_gradients_that_would_be_wrong(depth, dtype, monke
         plan = small_plan(topology=topology, train=recipe)
         network = build(plan.network, topology, 1, 3)
         assert Learner(network, plan, computing.choose("cpu", precision)).compute.dtype == expected
+
+
+def test_a_loss_scale_that_no_lowering_makes_good_ends_the_training(plan):
+    learner = learner_of(plan)
+    learner.scaler = torch.amp.GradScaler("cpu")
+    learner.parameters[0].register_hook(lambda grad: grad * float("nan"))
+    for _ in range(MAX_LOWERED - 1):
+        learner.step(batch_of(), 1e-2)
+    with pytest.raises(NonFiniteError, match=f"nan for {MAX_LOWERED} steps"):
+        learner.step(batch_of(), 1e-2)
