@@ -12,7 +12,14 @@ from segttt.cases import Case, Failure, Remedies, Volume
 from segttt.cluster.memory import memory_of
 from segttt.commands.predictions.facts import model_facts
 from segttt.commands.predictions.model import Model, load_model
-from segttt.commands.predictions.outputs import Output, is_intact, write_cells, write_outputs
+from segttt.commands.predictions.outputs import (
+    Output,
+    is_intact,
+    remove_outputs,
+    require_apart,
+    write_cells,
+    write_outputs,
+)
 from segttt.commands.predictions.segment import read_prepared
 from segttt.commands.predictions.soft_maps import Soft, room, write_soft_maps
 from segttt.commands.watch import Watch
@@ -23,7 +30,7 @@ from segttt.engine.predict import SlidingWindow
 from segttt.errors import CASE_ERRORS, CaseMemoryError, LayoutError, UsageError
 from segttt.io.files import digest
 from segttt.io.layouts.inputs import Inputs, list_scans
-from segttt.io.volumes import to_segmentation
+from segttt.io.volumes import segmentation_name, to_segmentation
 from segttt.io.workspace import locked, write_json
 
 
@@ -62,6 +69,10 @@ def predict(scans: Path, model: Path, out: Path, options: Options, watch: Watch)
     if not cases:
         reason = f" {failures[0].reason}" if failures else ""
         raise LayoutError(f"{scans}: holds no scan that can be read.{reason}")
+    require_apart(
+        (out / segmentation_name(case) for case in cases),
+        (path for case in cases for path in case.images),
+    )
     if inputs.skipped:
         watch.note(f"Left out, as they are no volumes: {inputs.skipped}")
     with locked(out, "predicts", rooms=("entropy", "probabilities/*", "instances")):
@@ -72,6 +83,7 @@ def _predict(loaded: Model, inputs: Inputs, out: Path, options: Options, watch: 
     cases = inputs.cases
     predictor = _predictor(loaded, options, watch)
     manifest = _manifest(out, loaded, predictor, keep=options.skip_done)
+    former = _former(out)
     kept = cases if options.skip_done else ()
     done = [case.id for case in kept if _is_done(out, manifest, case, options)]
     todo = [case for case in cases if case.id not in done]
@@ -88,8 +100,12 @@ def _predict(loaded: Model, inputs: Inputs, out: Path, options: Options, watch: 
         entry["seconds"] = round(time.perf_counter() - started, 3)
         manifest["cases"][case.id] = entry
         write_json(out / "manifest.json", manifest)
-    write_json(out / "failures.json", [asdict(failure) for failure in failures])
     failed = {failure.id for failure in failures}
+    for case_id in failed - set(done):
+        manifest["cases"].pop(case_id, None)
+        remove_outputs(out, former.get(case_id))
+    write_json(out / "manifest.json", manifest)
+    write_json(out / "failures.json", [asdict(failure) for failure in failures])
     return Predicted(out, [case.id for case in todo if case.id not in failed], done, failures)
 
 
@@ -186,6 +202,15 @@ def _manifest(out: Path, model: Model, predictor: SlidingWindow, *, keep: bool) 
             "Choose another --out."
         )
     return {**fresh, "cases": old["cases"]}
+
+
+def _former(out: Path) -> dict[str, Any]:
+    """The cases of the manifest that an earlier prediction has left."""
+    try:
+        cases = read_json(out / "manifest.json")["cases"]
+        return {case: entry for case, entry in cases.items() if isinstance(entry, dict)}
+    except (UsageError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 def _is_done(out: Path, manifest: dict[str, Any], case: Case, options: Options) -> bool:

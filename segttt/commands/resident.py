@@ -9,6 +9,7 @@ from jaxtyping import Integer, Shaped
 
 from segttt.cases import Case, Segmentation, Volume
 from segttt.commands.predictions.model import load_model
+from segttt.commands.predictions.outputs import require_apart
 from segttt.config.overrides import override
 from segttt.config.plan import Plan
 from segttt.engine import compute as computing
@@ -65,6 +66,7 @@ class Predictor:
         if not paths:
             raise ImageError("There is no file to segment; give one for each channel.")
         require_label_format(target)
+        require_apart([target], paths)
         case = Case(target.name.partition(".")[0], paths)
         volume = read_volume(case, len(self.plan.channels), label=False)
         require_label_format(target, volume.source)

@@ -1,6 +1,7 @@
 """From a folder of scans to scores, as a user types it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -91,6 +92,32 @@ def test_memory_that_suffices_for_no_case_has_its_own_exit_code(
     assert "evaluate" not in capsys.readouterr().err
     failures = json.loads((tmp_path / "failures.json").read_text())
     assert [one["stage"] for one in failures] == ["memory", "memory"]
+
+
+def test_a_scan_is_never_overwritten_by_its_segmentation(model, tiny_cohort, tmp_path, capsys):
+    scan = tmp_path / "a.nii.gz"
+    scan.write_bytes((tiny_cohort / "imagesTs" / "case_6_0000.nii.gz").read_bytes())
+    before = scan.read_bytes()
+    for scans in (scan, tmp_path):
+        assert run(["predict", str(scans), "-m", str(model), "-o", str(tmp_path)]) == 2
+        assert "overwrite" in capsys.readouterr().err
+    assert scan.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+def test_a_case_that_fails_keeps_no_result_of_an_earlier_prediction(model, tiny_cohort, tmp_path):
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    shutil.copytree(tiny_cohort / "imagesTs", scans)
+    command = ["predict", str(scans), "-m", str(model), "-o", str(out), "--no-mirror"]
+    assert run([*command, "--entropy"]) == 0
+    (out / "mine.txt").write_text("kept")
+    cut = scans / "case_7_0000.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:500])
+    assert run([*command, "--overlap", "0.25"]) == 4
+    assert not list(out.rglob("case_7*"))
+    assert (out / "case_6.nii.gz").is_file()
+    assert (out / "mine.txt").read_text() == "kept"
+    assert list(json.loads((out / "manifest.json").read_text())["cases"]) == ["case_6"]
 
 
 def test_skip_done_keeps_whole_results_and_repairs_broken_ones(model, tiny_cohort, tmp_path):

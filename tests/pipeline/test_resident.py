@@ -127,3 +127,12 @@ def test_a_resident_model_refuses_names_that_hold_no_such_label_map(
     with pytest.raises(UsageError, match=r"\.nii\.gz"):
         resident.segment_files([scan], tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_resident_model_never_overwrites_a_scan(resident, tiny_cohort, tmp_path):
+    scan = tmp_path / "a.nii.gz"
+    scan.write_bytes((tiny_cohort / "imagesTs" / "case_6_0000.nii.gz").read_bytes())
+    before = scan.read_bytes()
+    with pytest.raises(UsageError, match="overwrite"):
+        resident.segment_files([scan], tmp_path / "." / "a.nii.gz")
+    assert scan.read_bytes() == before

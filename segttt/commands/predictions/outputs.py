@@ -1,6 +1,6 @@
 """The files of one segmentation: in which formats, and whether they are still intact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,27 @@ class Output:
     formats: Sequence[Format] = ()
     """Empty: files as they came in; of DICOM series NIfTI, and DICOM SEG where it is possible."""
     seg_type: SegType = "binary"
+
+
+def require_apart(targets: Iterable[Path], sources: Iterable[Path]) -> None:
+    """A `UsageError` where a file that is to be written is one that is read."""
+    read = {path.resolve() for path in sources}
+    for target in targets:
+        if target.resolve() in read:
+            raise UsageError(
+                f"{target}: is a scan that its segmentation would overwrite. Name another place."
+            )
+
+
+def remove_outputs(out: Path, entry: Mapping[str, Any] | None) -> None:
+    """Remove the files of a manifest's entry, which must not pass for those of a later prediction.
+
+    Entries that name anything outside `out` are left alone.
+    """
+    for one in _written(entry or {}):
+        path = (out / str(one["file"])).resolve()
+        if path.is_relative_to(out.resolve()):
+            path.unlink(missing_ok=True)
 
 
 def write_outputs(
@@ -77,8 +98,7 @@ def write_cells(out: Path, volume: Volume, classes: Integer[np.ndarray, "z y x"]
 
 def is_intact(out: Path, entry: Mapping[str, Any], formats: Sequence[Format] = ()) -> bool:
     """Whether a manifest's entry has the `formats`, and its files are what was written."""
-    written = (entry, *(entry.get(key) for key in ENTRIES.values()), *entry.get("maps", ()))
-    files = [one for one in written if one and "file" in one]
+    files = _written(entry)
     wanted = [ENTRIES.get(one, "file") for one in formats]
     return (
         bool(files)
@@ -88,3 +108,9 @@ def is_intact(out: Path, entry: Mapping[str, Any], formats: Sequence[Format] = (
             for one in files
         )
     )
+
+
+def _written(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The files that a manifest's entry names, with their checksums."""
+    found = (entry, *(entry.get(key) for key in ENTRIES.values()), *entry.get("maps", ()))
+    return [one for one in found if isinstance(one, Mapping) and "file" in one]
