@@ -93,7 +93,8 @@ def bench(
     cases = [StoredCase.open(folder, case) for case in sorted(finished(folder))]
     if not cases:
         raise UsageError(
-            f"{folder}: holds no prepared case. Run `segttt preprocess -w {workspace.folder}`."
+            f"{folder}: holds no prepared case. Run `segttt preprocess -w {workspace.folder}`, "
+            "with the same --data, --preset and --set."
         )
     computing.keep_freed_memory()
     computing.use_threads(threads)

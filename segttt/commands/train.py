@@ -70,7 +70,8 @@ def train(
         claim(folder, plan, anew=options.resume == "never")
         if options.fold == "all":
             watch.note("Fold all trains on every case: its pseudo-Dice is on training data.")
-        return _train(dataset, plan, workspace, folder, options, Session(watch, stop))
+        with computing.refused_operators():
+            return _train(dataset, plan, workspace, folder, options, Session(watch, stop))
 
 
 @dataclass(frozen=True)

@@ -153,3 +153,17 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic
+
+
+@contextmanager
+def refused_operators() -> Iterator[None]:
+    """Inside, an operator that PyTorch refuses as not reproducible is a `UsageError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not torch.are_deterministic_algorithms_enabled() or "determinis" not in str(error):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"--deterministic: {reason} Train without it, with another network, or on a CPU."
+        ) from error

@@ -56,7 +56,10 @@ def to_image(segmentation: Segmentation) -> sitk.Image:
 
 def _array_and_grid(image: sitk.Image) -> tuple[np.ndarray, Grid]:
     if image.GetDimension() != 3:
-        raise ImageError(f"{MEMORY}: has {image.GetDimension()} axes; give one of three.")
+        raise ImageError(
+            f"{MEMORY}: has {image.GetDimension()} axes; give one of three (a "
+            "picture by SimpleITK.JoinSeries)."
+        )
     array = sitk.GetArrayFromImage(image)
     channels = image.GetNumberOfComponentsPerPixel()
     array = np.moveaxis(array, -1, 0) if channels > 1 else array[None]

@@ -46,3 +46,23 @@ def test_no_more_threads_than_cores_are_allotted(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # as the user's shell asked
     computing.use_threads()
     assert told == [3, 5, 1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "f does not have a deterministic implementation, but you set it.",
+        "Deterministic behavior was enabled, but this is not deterministic because of CuBLAS.",
+    ],
+)
+def test_an_operator_that_is_not_reproducible_is_an_error_of_usage(words):
+    torch.use_deterministic_algorithms(mode=True)
+    try:
+        with pytest.raises(UsageError, match="--deterministic"), computing.refused_operators():
+            raise RuntimeError(words)
+        with pytest.raises(RuntimeError, match="shapes"), computing.refused_operators():
+            raise RuntimeError("shapes differ")
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
+    with pytest.raises(RuntimeError, match="deterministic"), computing.refused_operators():
+        raise RuntimeError(words)
