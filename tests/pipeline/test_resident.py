@@ -1,11 +1,13 @@
 """A model that stays loaded, as other programs use it."""
 
+import pickle
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 import segttt
 from segttt.cli.app import run
@@ -99,6 +101,25 @@ def test_a_resident_model_refuses_what_a_scan_must_not_hold(resident):
 def test_a_resident_model_refuses_what_is_no_scan(resident, array, spacing, said):
     with pytest.raises(DataError, match=said):
         resident.segment_array(array, spacing)
+
+
+def test_a_resident_model_among_double_precision(resident, model):
+    scan = np.random.default_rng(0).normal(size=(1, 12, 20, 20))
+    expected = resident.segment_array(scan, (1.0, 1.0, 1.0))
+    torch.set_default_dtype(torch.float64)
+    try:
+        other = segttt.Predictor(model, device="cpu", settings={"predict.mirror": False})
+        assert np.array_equal(other.segment_array(scan, (1.0, 1.0, 1.0)), expected)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_resident_model_can_be_handed_to_another_process(resident):
+    scan = np.random.default_rng(0).normal(size=(1, 12, 20, 20))
+    other = pickle.loads(pickle.dumps(resident))
+    expected = resident.segment_array(scan, (1.0, 1.0, 1.0))
+    assert np.array_equal(other.segment_array(scan, (1.0, 1.0, 1.0)), expected)
 
 
 def test_a_resident_model_takes_whole_numbers_as_spacing(resident):

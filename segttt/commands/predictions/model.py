@@ -76,9 +76,14 @@ def _load(path: Path) -> tuple[Plan, nn.Module, dict[str, Any]]:
 
 
 def _network(plan: Plan) -> nn.Module:
-    return build(
-        plan.network, plan.topology, len(plan.channels), plan.classes, deep_supervision=False
-    )
+    chosen = torch.get_default_dtype()  # of a program that embeds us, maybe float64
+    torch.set_default_dtype(torch.float32)
+    try:
+        return build(
+            plan.network, plan.topology, len(plan.channels), plan.classes, deep_supervision=False
+        )
+    finally:
+        torch.set_default_dtype(chosen)
 
 
 def _kinds(plan: Plan, path: Path) -> dict[str, Kind]:
