@@ -11,13 +11,15 @@ Wanted = tuple[Tensor, Collection[int]]
 
 
 def require(**arguments: Wanted) -> None:
-    """Raise UsageError for the first argument that has another shape."""
+    """Raise UsageError for the first argument that has another shape, or no numbers."""
     for name, (x, shape) in arguments.items():
         if list(x.shape) != list(shape):
             raise UsageError(
                 f"{name} has the shape {list(x.shape)}, beside the other arguments it must be "
                 f"{list(shape)}"
             )
+        if not x.numel():
+            raise UsageError(f"{name} has the shape {list(x.shape)}; give at least one number")
 
 
 def directions(backwards: Collection[bool] | None, count: int, what: str) -> Collection[bool]:

@@ -1,7 +1,7 @@
 """The selective scan of Mamba, any number of scans with weights of their own at once."""
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -10,6 +10,9 @@ from segttt.errors import UsageError
 from segttt.kernels import backend
 from segttt.kernels.arguments import directions, require
 from segttt.kernels.selective_scan import cpu, merge
+
+Merge = Literal["none", "sum", "mean"]
+MERGES = get_args(Merge)
 
 
 def selective_scan(
@@ -22,7 +25,7 @@ def selective_scan(
     dt_bias: Tensor,
     *,
     backwards: Collection[bool] | None = None,
-    merge: Literal["none", "sum", "mean"] = "none",
+    merge: Merge = "none",
     z: Tensor | None = None,
 ) -> Tensor:
     """y_t = <C_t, h_t> + D u_t, where h_t = exp(delta_t A) h_{t-1} + delta_t u_t B_t.
@@ -33,11 +36,13 @@ def selective_scan(
 
     A scan marked in `backwards` goes from the last token to the first; results lie at their tokens.
     "sum" and "mean" join the g scans to [b, n, d], which z [b, n, d] then gates by silu(z).
-    Raises UsageError for a z without a merge, where shapes do not fit, and on a GPU beyond 128
-    states.
+    Raises UsageError for another merge, a z without one, where shapes do not fit, and on a GPU
+    beyond 128 states.
     Source: arXiv 2312.00752, equation 2 and algorithm 2; gate and merge, arXiv 2401.09417.
     """
     turned = directions(backwards, u.shape[1], "scans")
+    if merge not in MERGES:
+        raise UsageError(f"merge is {merge!r}; give one of {', '.join(MERGES)}")
     if z is not None and merge == "none":
         raise UsageError('a gate z needs the scans joined; pass merge="sum" or merge="mean"')
     if backend.scans_by_mamba(u):

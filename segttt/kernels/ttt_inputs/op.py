@@ -54,7 +54,10 @@ def _ttt_inputs(
     backwards: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     wide = (*rate.shape[:3], q.shape[3])
-    require(q=(q, wide), k=(k, wide), v=(v, wide), bias=(bias, (rate.shape[1], rate.shape[3])))
+    require(
+        q=(q, wide), k=(k, wide), v=(v, wide), bias=(bias, (rate.shape[1], rate.shape[3])),
+        position=(position, position.shape),
+    )  # fmt: skip
     given = (q, k, v, rate, bias, position)
     if backend.chosen(q, "ttt_inputs") == "triton":
         from segttt.kernels.ttt_inputs import triton_heads

@@ -101,7 +101,7 @@ def _ttt_linear(
     tensors = (q, k, v, lr, rho, W0, b0, gamma, beta)
     h, d = q.shape[1], q.shape[3]
     require(
-        k=(k, q.shape), v=(v, q.shape), lr=(lr, q.shape[:3]),
+        k=(k, q.shape), v=(v, q.shape), lr=(lr, q.shape[:3]), rho=(rho, rho.shape),
         W0=(W0, (h, d, d)), b0=(b0, (h, d)), gamma=(gamma, (h, d)), beta=(beta, (h, d)),
     )  # fmt: skip
     directions(backwards, h, "heads")

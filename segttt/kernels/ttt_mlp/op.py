@@ -125,7 +125,7 @@ def _ttt_mlp(
     sequences, inner, norm = (q, k, v, lr, rho), (W1, b1, W2, b2), (gamma, beta)
     h, d, wide = q.shape[1], q.shape[3], W1.shape[-1]
     require(
-        k=(k, q.shape), v=(v, q.shape), lr=(lr, q.shape[:3]),
+        k=(k, q.shape), v=(v, q.shape), lr=(lr, q.shape[:3]), rho=(rho, rho.shape),
         W1=(W1, (h, d, wide)), b1=(b1, (h, wide)), W2=(W2, (h, wide, d)), b2=(b2, (h, d)),
         gamma=(gamma, (h, d)), beta=(beta, (h, d)),
     )  # fmt: skip
