@@ -17,7 +17,7 @@ def preprocess(
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Bring every case onto the plan's grid; finished cases are kept.
+    """Bring every case onto the plan's grid; finished cases are kept unless their files change.
 
     Examples:
 
@@ -28,7 +28,7 @@ def preprocess(
     from segttt.cluster.cores import usable_cores
     from segttt.commands.plan import Request, existing_or_new
     from segttt.commands.preprocess import preprocess as run
-    from segttt.io.store import finished
+    from segttt.io.store import finished, outdated
     from segttt.io.workspace import Workspace
 
     folder = options.workspace_folder(workspace, preset, data)
@@ -42,7 +42,7 @@ def preprocess(
     target = request.workspace.prepared(planned.plan)
     if dry_run:
         ids = {case.id for case in planned.dataset.cases}
-        missing = len(ids - finished(target))
+        missing = len(ids - (finished(target) - outdated(target, planned.dataset.cases)))
         if as_json:
             console.emit_json({"folder": target, "to_make": missing, "kept": len(ids) - missing})
         else:

@@ -109,6 +109,7 @@ def train(
             cast("Literal['auto', 'must', 'never']", resume), validate,
         )  # fmt: skip
         results.append(run(usable, planned.plan, request.workspace, chosen, watch))
+        failures += [failure.__dict__ for failure in results[-1].failures]
         if not as_json:
             _report(one, results[-1])
     if as_json:

@@ -1,6 +1,6 @@
 """Bring every case onto the plan's grid, once; what is done stays done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from segttt.config.plan import Plan
 from segttt.errors import CASE_ERRORS, SegtttError
 from segttt.io.check import case_of, working_bytes
 from segttt.io.files import require_space
-from segttt.io.store import finished, write_case
+from segttt.io.sources import source_files
+from segttt.io.store import finished, outdated, write_case
 from segttt.io.volumes import read_volume
 from segttt.io.workspace import Workspace, locked, write_json
 from segttt.planning.budget import prepared_bytes, resampling_bytes
 from segttt.preprocessing.pipeline import prepare
+
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,15 @@ class Preprocessed:
 def preprocess(
     dataset: Dataset, plan: Plan, workspace: Workspace, watch: Watch, *, workers: int
 ) -> Preprocessed:
-    """Prepare the cases that are not prepared yet."""
+    """Prepare the cases that are not prepared yet, or whose files have changed since."""
     folder = workspace.prepared(plan)
     with locked(folder, "preprocesses", wait=watch.note):
-        done = finished(folder)
+        if old := outdated(folder, dataset.cases):
+            watch.note(
+                f"Changed on disk since they were prepared, and prepared again: {_listed(old)}. "
+                "The plan stays; `segttt plan DATA` makes it anew."
+            )
+        done = finished(folder) - old
         missing = [files for files in dataset.cases if files.id not in done]
         failures: list[Failure] = []
         if missing:
@@ -52,6 +60,11 @@ def preprocess(
     return Preprocessed(folder, len(missing) - len(failures), kept, failures)
 
 
+def _listed(ids: Collection[str]) -> str:
+    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    return ", ".join(sorted(ids)[:SHOWN]) + more
+
+
 def _prepare(
     missing: Sequence[CaseFiles],
     plan: Plan,
@@ -64,6 +77,7 @@ def _prepare(
     """Write the missing cases; those that cannot be made come back."""
 
     def one(files: CaseFiles) -> None:
+        sources = source_files(files)  # before they are read: what changes meanwhile has changed
         with memory_of(files.id):
             # No name keeps the volume, so that its arrays go as soon as they have been used.
             prepared = prepare(
@@ -71,7 +85,7 @@ def _prepare(
                 plan,
                 overwrite=True,
             )
-            write_case(folder, prepared, plan.topology.patch, plan.classes)
+            write_case(folder, prepared, plan.topology.patch, plan.classes, sources)
 
     def memory(files: CaseFiles) -> int:
         case = facts.get(files.id)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from segttt.cases import Failure
 from segttt.cluster.stop import Stop, on_signals
 from segttt.commands.runs.claim import claim
 from segttt.commands.runs.recorder import Paused, Recorder
@@ -59,6 +60,8 @@ class Trained:
     loss: float | None
     pseudo_dice: float | None
     validation: Summary | None
+    failures: Sequence[Failure] = ()
+    """Held-out cases that could not be validated."""
 
 
 def train(
@@ -100,16 +103,16 @@ def _train(
     if not recorder.finished:
         loaders = _loaders(workspace.prepared(plan), plan, options, training, held_out)
         learner = _fit(recorder, learner, loaders, options, session)
-    validation = None
+    validation, failures = None, []
     if options.validate and options.fold != "all":
         learner.network.load_state_dict(learner.weights())
         predictor = SlidingWindow([learner.network], plan, learner.compute, tell=watch.note)
         cases = [case for case in dataset.cases if case.id in set(held_out)]
-        validation = validate(predictor, cases, folder / "val", watch)
+        validation, failures = validate(predictor, cases, folder / "val", watch)
     last = recorder.history[-1]
     return Trained(
         folder, len(recorder.history), recorder.spent_seconds,
-        last["train_loss"], last["mean_dice"], validation,
+        last["train_loss"], last["mean_dice"], validation, failures,
     )  # fmt: skip
 
 

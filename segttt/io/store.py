@@ -5,6 +5,7 @@ case.json, which is written last; without a valid one the case does not count as
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +17,12 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from segttt.cases import Preparation, PreparedCase
+from segttt.config.dataset import CaseFiles
 from segttt.config.strict import Strict
 from segttt.errors import ImageError, UsageError
 from segttt.geometry.slabs import slab_slices, value_counts
 from segttt.io.files import files_kept_open, make_folder, replace_folder
+from segttt.io.sources import SourceFile, changed
 from segttt.shapes import Shape3
 
 blosc2.set_nthreads(1)  # the callers' threads share the cores already
@@ -55,6 +58,8 @@ class CaseRecord(Strict):
     locations: dict[int, int]
     """Class -> number of stored voxels, in the order of the file."""
     files: dict[str, StoredFile]
+    sources: tuple[SourceFile, ...] = ()
+    """Of what it was prepared; empty: not known."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,13 @@ class StoredCase:
         return whole
 
 
-def write_case(folder: Path, prepared: PreparedCase, patch: tuple[int, ...], classes: int) -> None:
+def write_case(
+    folder: Path,
+    prepared: PreparedCase,
+    patch: tuple[int, ...],
+    classes: int,
+    sources: tuple[SourceFile, ...] = (),
+) -> None:
     """Write folder/<id> whole or not at all; `patch` suits the chunks to the windows to come."""
     make_folder(folder)
     size = prepared.image.nbytes + (0 if prepared.label is None else prepared.label.nbytes)
@@ -147,6 +158,7 @@ def write_case(folder: Path, prepared: PreparedCase, patch: tuple[int, ...], cla
             preparation=prepared.preparation,
             locations=counts,
             files={file.name: _facts(file) for file in sorted(place.iterdir())},
+            sources=sources,
         )
         (place / RECORD).write_text(record.dump(), encoding="utf-8")
 
@@ -182,6 +194,16 @@ def finished(folder: Path) -> set[str]:
     if not folder.is_dir():
         return set()
     return {path.parent.name for path in folder.glob(f"*/{RECORD}") if _complete(path)}
+
+
+def outdated(folder: Path, cases: Iterable[CaseFiles]) -> set[str]:
+    """Ids of finished cases among these whose files have changed since they were prepared."""
+    done = finished(folder)
+    return {
+        files.id
+        for files in cases
+        if files.id in done and changed(StoredCase.open(folder, files.id).record.sources, files)
+    }
 
 
 def damaged(folder: Path) -> set[str]:
