@@ -92,8 +92,11 @@ class StoredCase:
     @property
     def locations(self) -> dict[int, np.ndarray]:
         """Class -> int32 [n, 3] voxels of it, for the classes that are present; cached."""
-        digest = self.record.files[LOCATIONS].sha256
-        return _locations(self.folder / LOCATIONS, digest, tuple(self.record.locations.items()))
+        path, counts = self.folder / LOCATIONS, tuple(self.record.locations.items())
+        try:
+            return _locations(path, self._digest(LOCATIONS), counts, self.shape)
+        except (OSError, EOFError, ValueError) as error:
+            raise self._unreadable(LOCATIONS, error) from error
 
     def image(self, start: Shape3, stop: Shape3) -> Float32[np.ndarray, "c z y x"]:
         """The window between two corners; 0 where it overhangs the volume."""
@@ -107,6 +110,12 @@ class StoredCase:
         facts = self.record.files.get(name)
         return facts.sha256 if facts else ""
 
+    def _unreadable(self, name: str, error: Exception) -> ImageError:
+        return ImageError(
+            f"{self.folder / name}: cannot be read ({error}). Delete {self.folder} and "
+            "preprocess again."
+        )
+
     def _window(self, name: str, start: Shape3, stop: Shape3, fill: int) -> np.ndarray:
         size = tuple(b - a for a, b in zip(start, stop, strict=True))
         inside = [
@@ -118,10 +127,7 @@ class StoredCase:
             lead = (slice(None),) * (array.ndim - 3)
             found: np.ndarray = array[lead + tuple(slice(a, b) for a, b in inside)]
         except (OSError, RuntimeError, ValueError) as error:
-            raise ImageError(
-                f"{self.folder / name}: cannot be read ({error}). Delete {self.folder} and "
-                "preprocess again."
-            ) from error
+            raise self._unreadable(name, error) from error
         if found.shape[-3:] == size:
             return found
         whole = np.full((*found.shape[:-3], *size), fill, dtype=found.dtype)
@@ -276,10 +282,13 @@ def _opened(path: Path, digest: str, thread: int) -> Any:
 
 @lru_cache(maxsize=512)
 def _locations(
-    path: Path, digest: str, counts: tuple[tuple[int, int], ...]
+    path: Path, digest: str, counts: tuple[tuple[int, int], ...], shape: Shape3
 ) -> dict[int, np.ndarray]:
     """`digest` keeps a case that was written anew apart from the old one."""
     voxels = np.load(path)
+    total = sum(number for _, number in counts)
+    if voxels.shape != (total, 3) or (voxels < 0).any() or (voxels >= shape).any():
+        raise ValueError("it holds no voxels of this case")
     ends = np.cumsum([0, *(number for _, number in counts)])
     return {
         value: voxels[a:b] for (value, _), a, b in zip(counts, ends[:-1], ends[1:], strict=True)

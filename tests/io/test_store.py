@@ -142,6 +142,16 @@ def test_a_flipped_byte_is_found(tmp_path, stored):
     assert damaged(tmp_path) == {stored.id}
 
 
+@pytest.mark.parametrize("where", [slice(0, 20), slice(-40, None)])
+def test_damaged_locations_are_an_error_that_names_them(tmp_path, stored, where):
+    path = stored.folder / "locations.npy"
+    content = bytearray(path.read_bytes())
+    content[where] = b"\x7f" * len(content[where])
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"locations\.npy: cannot be read .* preprocess again"):
+        assert stored.locations
+
+
 def test_nothing_half_written_stays(tmp_path, prepared, monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
