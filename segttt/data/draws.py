@@ -2,7 +2,7 @@
 
 import numpy as np
 
-TRAINING, VALIDATION = 0, 1
+TRAINING, VALIDATION, NETWORK = 0, 1, 2
 
 
 def generator(seed: int, stream: int, step: int) -> np.random.Generator:

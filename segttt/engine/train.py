@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from segttt.config.recipe import Recipe
+from segttt.data.draws import NETWORK, generator
 from segttt.data.loader import Loader
 from segttt.engine.learner import Learner
 from segttt.engine.optimise import learning_rate
@@ -102,6 +103,7 @@ def fit(
                     break
                 if recipe.schedule_per == "iteration":
                     lr = learning_rate(recipe, progress)
+                _seed_network(train.seed, learner.steps)
                 begun = learner.begin(batch, lr)
                 batch = next(batches, None)  # queued, so that a GPU has work at each moment
                 losses.append(learner.finish(begun))
@@ -114,6 +116,11 @@ def fit(
         )  # fmt: skip
         if finished:
             return
+
+
+def _seed_network(seed: int, step: int) -> None:
+    """What a network draws, as dropout does, depends on (seed, step) only, as its batch."""
+    torch.manual_seed(int(generator(seed, NETWORK, step).integers(2**63)))
 
 
 def _validate(

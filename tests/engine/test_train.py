@@ -16,7 +16,7 @@ class Listed(Loader):
     """Batches by their number; tells when each is asked for, and that it was closed."""
 
     def __init__(self, told):
-        self.told = told
+        self.told, self.seed = told, 0
 
     def batches(self, steps, device):
         try:
@@ -80,3 +80,28 @@ def test_a_training_whose_time_is_up_lets_go_of_the_batches(monkeypatch):
     _, told, events = trained(monkeypatch, clock, epochs=5, iterations=9)
     assert told[-4:] == ["finish", "step 2", "closed", "epoch"]
     assert events[-1].finished
+
+
+def test_dropout_of_a_step_depends_on_its_number_only():
+    plan = small_plan(network=spec("nnunet"))
+    recipe = {"epochs": 1, "iterations": 4, "val_iterations": 0}
+    plan = plan.model_copy(update={"train": plan.train.model_copy(update=recipe)})
+
+    def learner_with_dropout():
+        torch.manual_seed(0)
+        network = build(plan.network, plan.topology, 1, plan.classes)
+        network.register_forward_pre_hook(
+            lambda module, inputs: torch.nn.functional.dropout(inputs[0], 0.5, module.training)
+        )
+        return Learner(network, plan, computing.choose("cpu", "fp32"))
+
+    def losses(learner, start, stop):
+        events = fit(learner, Listed([]), None, Clock(plan.train, limit_seconds=None), start)
+        found = (event.loss for event in events if isinstance(event, Step))
+        return [loss for _, loss in zip(range(stop), found, strict=False)]
+
+    whole = losses(learner_with_dropout(), Start(), 4)
+    learner = learner_with_dropout()
+    first = losses(learner, Start(), 2)
+    torch.manual_seed(99)  # another process
+    assert first + losses(learner, Start(0, tuple(first)), 2) == whole
