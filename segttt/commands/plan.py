@@ -8,7 +8,13 @@ from typing import Any, Literal
 from segttt.cases import Failure
 from segttt.cluster.local import map_cases
 from segttt.cluster.memory import memory_of
-from segttt.commands.plans.adapt import RecipeName, network_spec, settled, switched
+from segttt.commands.plans.adapt import (
+    RecipeName,
+    check_settings,
+    network_spec,
+    settled,
+    switched,
+)
 from segttt.commands.plans.selection import case_ids, select_cases
 from segttt.commands.watch import Watch
 from segttt.config import preset as presets
@@ -77,6 +83,7 @@ def _named(request: Request) -> Path:
 
 def _make(data: Path, request: Request, watch: Watch, *, write: bool) -> Planned:
     chosen = presets.load(request.preset) if request.preset else None
+    check_settings(request.settings, network_spec(request.network, chosen))
     dataset, failures = _declared(request, chosen, watch)
     dataset, fingerprint, broken = _fingerprint(dataset, request, watch)
     failures = [*failures, *broken]

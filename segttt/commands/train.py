@@ -122,7 +122,9 @@ def _resume(recorder: Recorder, learner: Learner, options: Options, watch: Watch
         raise UsageError(f"{recorder.folder}: holds no state to resume. Leave out --resume must.")
     for notice in notices or []:
         watch.note(notice)
-    if recorder.paused:
+    if recorder.finished:
+        watch.note(f"Finished already, after epoch {recorder.history[-1]['epoch']}.")
+    elif recorder.paused:
         made = len(recorder.paused.losses)
         watch.note(f"Resumed in epoch {recorder.start.epoch}, after {made} of its steps.")
     elif recorder.history:

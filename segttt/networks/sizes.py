@@ -50,7 +50,7 @@ def fit_patch(network: NetworkSpec, topology: Topology) -> Topology:
         raise UsageError(_wrong_rank(network, topology.rank))
     multiple = patch_multiple(network, topology)
     patch = [-(-size // step) * step for size, step in zip(topology.patch, multiple, strict=True)]
-    if isinstance(network, SwinUNETRSpec | UXNet3DSpec) and patch == list(multiple):
+    if isinstance(network, UNetSpec | SwinUNETRSpec | UXNet3DSpec) and patch == list(multiple):
         patch[-1] *= 2  # the deepest map would be a single voxel, which has no variance
     return topology.model_copy(update={"patch": tuple(patch)})
 

@@ -57,10 +57,11 @@ def test_a_held_out_case_that_fails_is_named(job, capsys):
     data, folder, command = job
     run_folder = folder / "train" / "nnunet" / "fold0" / "seed0"
     held_out = json.loads((run_folder / "env.json").read_text())["validation"]
+    capsys.readouterr()
     assert run(command) == 0
+    assert "Finished already, after epoch 0." in capsys.readouterr().err
     assert json.loads((run_folder / "val" / "failures.json").read_text()) == []
     shutil.move(data / "imagesTr" / f"{held_out[0]}_0000.nii.gz", data / "away.nii.gz")
-    capsys.readouterr()
     assert run([*command, "--json"]) == 4
     printed = capsys.readouterr()
     (failure,) = json.loads(printed.out)["failures"]

@@ -5,9 +5,11 @@ from typing import Any, Literal
 from segttt.commands.watch import Watch
 from segttt.config.network import NetworkSpec, UNetSpec
 from segttt.config.overrides import override
-from segttt.config.plan import Plan
+from segttt.config.plan import Inference, Plan
 from segttt.config.preset import Preset
-from segttt.config.recipe import OPTIMISATION, Recipe, with_optimisation
+from segttt.config.recipe import OPTIMISATION, Augmentation, Recipe, with_optimisation
+from segttt.config.strict import Strict
+from segttt.errors import UsageError
 from segttt.networks.build import entry, names, parameter_count, spec
 from segttt.networks.layout import left_out
 from segttt.networks.sizes import fit_patch
@@ -38,6 +40,30 @@ def switched(
     elif recipe != "preset" and (published := _published(network.name)):
         train = with_optimisation(train, published)
     return plan.model_copy(update={"network": network, "train": train})
+
+
+class Known(Strict):
+    """The parts of a plan that are known before any data is read."""
+
+    network: NetworkSpec
+    augment: Augmentation = Augmentation()
+    train: Recipe = Recipe()
+    predict: Inference = Inference()
+
+
+def check_settings(settings: dict[str, Any], network: NetworkSpec) -> None:
+    """A `UsageError` for settings that no data would make right, before hours go into reading."""
+    early = {}
+    for name, value in settings.items():
+        field = name.partition(".")[0]
+        if field not in Plan.model_fields:
+            known = ", ".join(Plan.model_fields)
+            raise UsageError(
+                f"--set {name}: there is no field '{field}'. Known fields there: {known}."
+            )
+        if field in Known.model_fields:
+            early[name] = value
+    override(Known(network=network), early)
 
 
 def settled(plan: Plan, settings: dict[str, Any], watch: Watch) -> Plan:

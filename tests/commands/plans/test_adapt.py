@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from segttt.commands.plans.adapt import network_spec, settled, switched
+from segttt.commands.plans.adapt import check_settings, network_spec, settled, switched
 from segttt.commands.watch import Silent
 from segttt.config.preset import Preset
 from segttt.config.recipe import Recipe
@@ -105,3 +105,31 @@ def test_a_network_that_cannot_be_built_is_told_at_once(
             monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(error, match=fault):
         settled(plan(network), settings, Silent())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"train.batch": 2}, "'batch'"),
+        ({"patch": [8, 8, 8]}, "no field 'patch'"),
+        ({"train.epochs": 0}, "train.epochs"),
+        ({"augment.noise": 2}, "augment.noise"),
+        ({"network.heads": "many"}, "heads"),
+    ],
+)
+def test_settings_that_no_data_makes_right_are_told_before_any_is_read(settings, words):
+    with pytest.raises(UsageError, match=words):
+        check_settings(settings, spec("ttt-unet-bot"))
+
+
+def test_settings_that_depend_on_the_data_wait_for_it():
+    fine = {"train.epochs": 3, "network": {"heads": 8}, "labels.9": "x", "topology.patch": [8]}
+    check_settings({**fine, "normalisation.1.scheme": "ct"}, spec("ttt-unet-bot"))
+
+
+def test_a_patch_whose_deepest_map_is_one_voxel_is_enlarged():
+    planned = plan()
+    topology = planned.topology
+    tiny = topology.model_copy(update={"patch": topology.total_stride})
+    fitted = settled(planned.model_copy(update={"topology": tiny}), {}, Silent()).topology
+    assert fitted.patch == (*topology.total_stride[:-1], 2 * topology.total_stride[-1])
