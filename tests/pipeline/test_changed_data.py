@@ -1,4 +1,4 @@
-"""Files that change between the steps of a job: nothing old is used, no case left out unsaid."""
+"""Files that change or go between the steps of a job: nothing old is used, nothing is lost."""
 
 import json
 import shutil
@@ -71,3 +71,18 @@ def test_a_held_out_case_that_fails_is_named(job, capsys):
     assert {path.name for path in (run_folder / "val").glob("*.nii.gz")} == {
         f"{held_out[1]}.nii.gz"
     }
+
+
+def test_a_model_that_was_lost_comes_back_and_one_without_state_is_not_replaced(job, capsys):
+    _, folder, command = job
+    run_folder = folder / "train" / "nnunet" / "fold0" / "seed0"
+    model = run_folder / "model.safetensors"
+    before = model.read_bytes()
+    model.unlink()
+    assert run([*command, "--no-validate"]) == 0
+    assert model.read_bytes() == before
+    shutil.rmtree(run_folder / "state")
+    for resume in ("auto", "never", "must"):
+        assert run([*command, "--no-validate", "--resume", resume]) == 2
+        assert "holds a model, but no state" in capsys.readouterr().err
+    assert model.read_bytes() == before

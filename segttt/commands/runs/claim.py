@@ -7,13 +7,21 @@ from segttt.config.plan import Plan
 from segttt.errors import UsageError
 from segttt.io.files import write_text
 
+MODEL = "model.safetensors"
+
 
 def claim(folder: Path, plan: Plan, *, anew: bool) -> None:
     """Make the folder this plan's; another plan's training is never continued or overwritten.
 
-    With `anew` a training that is there already is refused, too.
+    With `anew` a training that is there already is refused, too, and always a model whose state is
+    gone, since a training would begin again and replace it.
     """
-    mine = folder / "plan.json"
+    mine, finished = folder / "plan.json", (folder / MODEL).is_file()
+    if finished and not any((folder / "state").glob("*.safetensors")):
+        raise UsageError(
+            f"{folder}: holds a model, but no state of its training. Give the new one a --name, or "
+            "delete that folder."
+        )
     if anew and (folder / "state").exists():
         raise UsageError(
             f"{folder}: holds a training already. Give the new one a --name, or delete that folder."

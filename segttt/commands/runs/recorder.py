@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import segttt
+from segttt.commands.runs.claim import MODEL
 from segttt.config.plan import Plan
 from segttt.engine.checkpoint import load_state, save_state
 from segttt.engine.learner import Learner
@@ -100,6 +101,8 @@ class Recorder:
         self.finished = record["finished"]
         self.exact = record["exact"]
         self.paused = Paused(**record["paused"]) if record["paused"] else None
+        if self.finished and not (self.folder / MODEL).is_file():
+            self._save_model(MODEL, learner)
         return notices
 
     def roll_back(self, learner: Learner) -> None:
@@ -128,10 +131,10 @@ class Recorder:
         if self.smooth_dice is not None and self.smooth_dice > (self.best_dice or -1.0):
             self.best_dice = self.smooth_dice
             self._save_model("best.safetensors", learner)
-        if epoch.finished:
-            self._save_model("model.safetensors", learner)
         self.paused = None
         self._save_state(learner)
+        if epoch.finished:  # after the state, from which `resume` would write it again
+            self._save_model(MODEL, learner)
 
     def _save_state(self, learner: Learner) -> None:
         record = {
