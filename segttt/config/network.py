@@ -15,6 +15,9 @@ Small = Annotated[tuple[Depth, ...], Field(max_length=3)]
 """A stride or a kernel."""
 Blocks = Annotated[tuple[Depth, ...], Field(max_length=12)]
 
+Orders = Annotated[tuple[str, ...], Field(max_length=32)]
+"""The sixteen scan orders and their reverses; operators mark each by a bit."""
+
 MetaBlock = Literal["cnn", "mamba", "hybrid_out", "hybrid_in"]
 """Blocks of MM-UNet: convolutions, mixers alone, a mixer behind the residual or inside it."""
 MixerRule = Literal["bottleneck", "alternating", "alternating_2d", "all"]
@@ -117,7 +120,7 @@ class UNetSpec(Strict):
     """Stages with more tokens per patch carry no mixer, unless `faithful`."""
     faithful: bool = False
     """Mixers at every chosen stage, whatever the number of tokens."""
-    orders: OrderSet | tuple[str, ...] = ("a",)
+    orders: OrderSet | Orders = ("a",)
     """Scan orders of a mixer, a to p, "-" reverses one; or a set of them by name."""
     merge: Literal["sum", "mean"] = "sum"
     """How the results of several scan orders are joined."""

@@ -39,7 +39,9 @@ def test_impossible_topologies(change, fault):
         Topology(**(FIELDS | change))
 
 
-@pytest.mark.parametrize("change", [{"mini_batch": 0}, {"inner_lr": -1}, {"gate": "relu"}])
+@pytest.mark.parametrize(
+    "change", [{"mini_batch": 0}, {"inner_lr": -1}, {"gate": "relu"}, {"orders": ("a",) * 33}]
+)
 def test_impossible_networks(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         UNetSpec(**change)

@@ -72,7 +72,7 @@ def backward(
     # A conjugate that is only marked as one is taken for the number itself in compiled graphs.
     turn = _phases(grads.q, len(rho), backwards).conj_physical()[:, :, None]
     d_q, d_k, d_v = (one.unflatten(1, (scans, -1)).transpose(2, 3) for one in grads[:3])
-    d_rate = grads.lr * lr * (1 - lr * (1 / scale if scale else 0.0))
+    d_rate = grads.lr * lr * (1 - lr * inverse(scale))
     d_rate = d_rate.unflatten(1, (scans, -1)).transpose(2, 3).contiguous()
     return Gradients(
         _turned(d_q, turn).flatten(3),
@@ -82,6 +82,14 @@ def backward(
         d_rate.sum((0, 2)),
         torch.where(rho > 0, grads.rho, 0),
     )
+
+
+def inverse(scale: float) -> float:
+    """1 / scale; zero where lr, which is a share of it, is too small for float32 to tell from it.
+
+    There 1 / scale could be infinite in float32, and its product with a rate of zero no number.
+    """
+    return 1 / scale if scale >= torch.finfo(torch.float32).tiny else 0.0
 
 
 def _wide(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from segttt.kernels.ttt_inputs.reference import Gradients, Inputs
+from segttt.kernels.ttt_inputs.reference import Gradients, Inputs, inverse
 from segttt.kernels.ttt_inputs.rotary import turns as table
 from segttt.kernels.ttt_inputs.triton_tune import constants
 
@@ -229,7 +229,7 @@ def backward(
     join_kernel[(triton.cdiv(n, fixed["BT"]) * b * heads,)](
         *(*asked, lr, rho, table(t, d, lr.device)),
         *(*outs, d_rate, d_position),
-        *(n, t, h, g, _marks(backwards), 1 / scale if scale else 0.0),
+        *(n, t, h, g, _marks(backwards), inverse(scale)),
         **fixed,
     )
     return Gradients(*outs, d_rate, d_rate.sum((0, 2)), d_position)

@@ -100,6 +100,15 @@ def test_without_a_scale_rates_are_zero_and_so_is_their_gradient():
     assert not torch.cat([x.flatten() for x in (lr, *grads)]).any()
 
 
+@pytest.mark.parametrize("scale", [1e-38, 1e-39, 1e-46, 1e-300, 5e-324])
+def test_scales_at_the_end_of_float32_have_finite_gradients(scale: float):
+    given = leaves(draw(9, 4, dtype=torch.float32))
+    lr = ttt_inputs(*given, scale)[3]
+    assert lr.max() <= scale * (1 + 1e-6)
+    for grad in torch.autograd.grad(lr.sum(), given[3:5]):
+        assert grad.abs().max() <= 12 * scale  # a bias serves two samples of nine tokens
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_rounds_results_only(dtype):
     given = leaves(draw(70, 20, t=64, dtype=dtype))

@@ -66,6 +66,15 @@ def test_bfloat16_loses_nothing_but_the_results_last_bits():
     check([x.bfloat16() for x in draw(20, 20, 2, 2)], [False, True], rounding=2**-7)
 
 
+@pytest.mark.parametrize("scale", [1e-39, 1e-300])
+def test_scales_below_float32_have_gradients_of_zero(guarded, scale: float):
+    lr, rho = torch.zeros(2, 2, 5), torch.ones(64)
+    asked = reference.Inputs(*torch.ones(3, 2, 2, 5, 4), lr + 1, rho)
+    grads = triton_heads.backward(asked, lr, rho, scale, [False])
+    assert not grads.rate.any()
+    assert not grads.bias.any()
+
+
 def test_each_scan_s_own_tokens_and_strides_of_any_kind():
     """q as a convolution gives it, with tokens side by side; rates as a diagonal of all orders'."""
     q, k, v, _, _, position = draw(21, 6, 2, 2)
