@@ -1,7 +1,7 @@
 """The scan orders of MM-UNet: the ways in which a feature map is read as a sequence."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
@@ -16,8 +16,7 @@ _AXES = {"a": "zyx", "c": "zxy", "e": "xzy", "g": "xyz", "i": "yzx", "k": "yxz",
 """Slowest first."""
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """One order of the voxels of a grid."""
 
     index: Int[Tensor, " n"]
@@ -32,10 +31,15 @@ def scan(order: str, grid: tuple[int, ...]) -> Scan:
 
     Source: arXiv 2503.17540, figure 3(2) and table 1.
     """
+    return traced_scan(order, grid)
+
+
+def traced_scan(order: str, grid: tuple[int, ...]) -> Scan:
+    """`scan` without its cache, for compilers, which make it a part of the graph."""
     letter, backwards = parse(order)
     volume = (1,) * (3 - len(grid)) + grid
     # The result is kept, so it must be an ordinary tensor whatever the mode of the first caller.
-    with torch.inference_mode(mode=False):
+    with torch.inference_mode(False):
         index = _index(letter, volume)
         index = index.flip(0) if backwards else index
     return Scan(index, volume[0] if letter == "m" else 1)
@@ -69,7 +73,7 @@ def _index(letter: str, grid: tuple[int, ...]) -> Tensor:
 
 def _sorted(keys: list[Tensor]) -> Tensor:
     """Raster indices by the first key, equal ones by the next."""
-    rank = torch.zeros_like(keys[0])
-    for key in keys:
-        rank = rank * (int(key.max()) + 1) + key
-    return rank.argsort()
+    index = keys[-1].argsort(stable=True)
+    for key in keys[-2::-1]:
+        index = index[key[index].argsort(stable=True)]
+    return index

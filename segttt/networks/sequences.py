@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from segttt.networks.scan_orders import inverse, scan
+from segttt.networks.scan_orders import inverse, scan, traced_scan
 
 Grid = tuple[int, ...]
 Layer = Callable[[Tensor, slice, list[bool]], Tensor]
@@ -131,7 +131,8 @@ def _kind(order: str) -> int:
 
 
 def _indices(orders: tuple[str, ...], grid: Grid) -> Indices:
-    scans = [scan(order, grid) for order in orders]
+    found = traced_scan if torch.compiler.is_compiling() else scan
+    scans = [found(order, grid) for order in orders]
     there = torch.stack([one.index for one in scans])
     return there, torch.stack([inverse(one.index) for one in scans]), scans[0].sequences
 

@@ -1,5 +1,8 @@
 """Tokens read along scan orders, and results joined on the raster."""
 
+from math import prod
+
+import jaxtyping
 import pytest
 import torch
 
@@ -64,3 +67,19 @@ def test_other_maps_than_the_planned_one_are_looked_up():
         other(x, (2, 3, 5), running_sum), known(x, (2, 3, 5), running_sum), rtol=0, atol=0
     )
     assert not other.state_dict()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own modules
+@pytest.mark.parametrize("orders", [("n", "-p"), ("a", "m", "-m", "o")])
+def test_compiled_sequences_take_other_grids_without_another_graph(orders, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # the checks do not compile
+    torch.compiler.reset()
+    layer = Sequences(orders, GRID, mean=False)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for grid in (GRID, (4, 5, 6), (5, 7, 9)):
+        x = torch.randn(1, prod(grid), 3, requires_grad=True)
+        out, truth = (one(x, grid, running_sum) for one in (compiled, layer))
+        torch.testing.assert_close(out, truth)
+        asked = torch.randn_like(out)
+        grads = (torch.autograd.grad(one, x, asked)[0] for one in (out, truth))
+        torch.testing.assert_close(*grads)
