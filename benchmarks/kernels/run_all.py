@@ -31,7 +31,7 @@ def machine(device: str) -> str:
             packages.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             packages.append(f"no {name}")
-    chip = torch.cuda.get_device_name() if device == "cuda" else _processor()
+    chip = _processor() if device == "cpu" else torch.cuda.get_device_name(device)
     return f"{chip}; Python {platform.python_version()}, {', '.join(packages)}."
 
 
@@ -40,6 +40,12 @@ def _processor() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def reason(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line of what a script complained of; one that was killed says nothing."""
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if lines else f"exit status {done.returncode}"
 
 
 def main() -> None:
@@ -56,6 +62,8 @@ def main() -> None:
     text = [f"# Kernels on {options.device}", "", f"{today}, {machine(options.device)}"]
     text += [f"Threads: {options.threads}. {options.note}".strip()]
     text += ["`bar` is what was asked for before; it stands beside the first peer."]
+    path = HERE.parent / "results" / f"{today}-kernels-{options.device.replace(':', '')}.md"
+    failed = 0
     for script, title in SCRIPTS.items():
         command = [sys.executable, str(HERE / script), *common]
         print(" ".join(command), flush=True)
@@ -64,10 +72,11 @@ def main() -> None:
         text += ["", f"## {title}", "", f"`python benchmarks/kernels/{script} {' '.join(common)}`"]
         text += ["", shown]
         if done.returncode:
-            text += ["", f"It failed: {done.stderr.strip().splitlines()[-1]}"]
-    path = HERE.parent / "results" / f"{today}-kernels-{options.device}.md"
-    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+            failed += 1
+            text += ["", f"It failed: {reason(done)}"]
+        path.write_text("\n".join(text) + "\n", encoding="utf-8")  # what there is, is kept
     print(path)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

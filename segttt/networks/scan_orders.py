@@ -19,8 +19,8 @@ _AXES = {"a": "zyx", "c": "zxy", "e": "xzy", "g": "xyz", "i": "yzx", "k": "yxz",
 class Scan(NamedTuple):
     """One order of the voxels of a grid."""
 
-    index: Int[Tensor, " n"]
-    """Raster index of the voxel at each position; raster is the last axis fastest."""
+    voxels: Int[Tensor, " n"]
+    """Raster indices in the order of reading; raster is the last axis fastest."""
     sequences: int
     """Sequences of equal length into which the tokens are cut; the slices for m, else 1."""
 

@@ -133,8 +133,8 @@ def _kind(order: str) -> int:
 def _indices(orders: tuple[str, ...], grid: Grid) -> Indices:
     found = traced_scan if torch.compiler.is_compiling() else scan
     scans = [found(order, grid) for order in orders]
-    there = torch.stack([one.index for one in scans])
-    return there, torch.stack([inverse(one.index) for one in scans]), scans[0].sequences
+    there = torch.stack([one.voxels for one in scans])
+    return there, torch.stack([inverse(one.voxels) for one in scans]), scans[0].sequences
 
 
 def _cut(x: Tensor, cuts: int) -> Tensor:

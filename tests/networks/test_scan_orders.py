@@ -22,13 +22,13 @@ ALL += [(letter, grid) for grid in GRIDS_2D for letter in FLAT]
 
 def points(order, grid):
     """The voxels in the order in which they are read."""
-    index = scan(order, grid).index
+    index = scan(order, grid).voxels
     return [tuple(int(i) for i in torch.unravel_index(one, grid)) for one in index]
 
 
 @pytest.mark.parametrize(("order", "grid"), ALL)
 def test_every_order_visits_every_voxel_once_and_its_inverse_undoes_it(order, grid):
-    index = scan(order, grid).index
+    index = scan(order, grid).voxels
     raster = torch.arange(prod(grid))
     assert torch.equal(index.sort().values, raster)
     assert torch.equal(index[inverse(index)], raster)
@@ -37,14 +37,14 @@ def test_every_order_visits_every_voxel_once_and_its_inverse_undoes_it(order, gr
 
 @pytest.mark.parametrize(("order", "grid"), ALL)
 def test_a_minus_reverses(order, grid):
-    assert torch.equal(scan("-" + order, grid).index, scan(order, grid).index.flip(0))
+    assert torch.equal(scan("-" + order, grid).voxels, scan(order, grid).voxels.flip(0))
     assert scan("-" + order, grid).sequences == scan(order, grid).sequences
 
 
 @pytest.mark.parametrize(("one", "other"), ["ab", "cd", "ef", "gh", "ij", "kl"])
 def test_the_second_of_a_pair_is_the_reverse_of_the_first(one, other):
-    assert torch.equal(scan(other, (2, 3, 4)).index, scan("-" + one, (2, 3, 4)).index)
-    assert not torch.equal(scan(other, (2, 3, 4)).index, scan(one, (2, 3, 4)).index)
+    assert torch.equal(scan(other, (2, 3, 4)).voxels, scan("-" + one, (2, 3, 4)).voxels)
+    assert not torch.equal(scan(other, (2, 3, 4)).voxels, scan(one, (2, 3, 4)).voxels)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_second_of_a_pair_is_the_reverse_of_the_first(one, other):
     ],
 )
 def test_small_sequences(order, expected):
-    assert scan(order, (2, 2, 3)).index.tolist() == expected
+    assert scan(order, (2, 2, 3)).voxels.tolist() == expected
 
 
 @pytest.mark.parametrize("axes", ["zyx", "zxy", "xzy", "xyz", "yzx", "yxz"])
@@ -72,13 +72,13 @@ def test_an_order_of_axes_is_that_of_permuting_them(axes):
     raster = torch.arange(2 * 3 * 4).view(2, 3, 4)
     letter = {"zyx": "a", "zxy": "c", "xzy": "e", "xyz": "g", "yzx": "i", "yxz": "k"}[axes]
     permuted = raster.permute(["zyx".index(axis) for axis in axes]).flatten()
-    assert torch.equal(scan(letter, (2, 3, 4)).index, permuted)
+    assert torch.equal(scan(letter, (2, 3, 4)).voxels, permuted)
 
 
 def test_only_m_cuts_the_map_and_each_part_is_a_slice():
     one = scan("m", (3, 4, 5))
     assert one.sequences == 3
-    for number, part in enumerate(one.index.chunk(one.sequences)):
+    for number, part in enumerate(one.voxels.chunk(one.sequences)):
         assert set((part // 20).tolist()) == {number}
     assert {scan(letter, (3, 4, 5)).sequences for letter in set(LETTERS) - {"m"}} == {1}
 
@@ -121,15 +121,15 @@ def test_inclined_runs_along_antidiagonals_from_top_right():
 
 @pytest.mark.parametrize("order", FLAT)
 def test_a_picture_is_one_slice(order):
-    assert torch.equal(scan(order, (9, 10)).index, scan(order, (1, 9, 10)).index)
+    assert torch.equal(scan(order, (9, 10)).voxels, scan(order, (1, 9, 10)).voxels)
 
 
 def test_results_are_kept_and_ordinary_tensors():
     scan.cache_clear()
     with torch.device("meta"), torch.inference_mode():
         first = scan("o", (2, 3, 4))
-    assert first.index.device.type == "cpu"
-    assert not first.index.is_inference()
+    assert first.voxels.device.type == "cpu"
+    assert not first.voxels.is_inference()
     assert scan("o", (2, 3, 4)) is first
 
 
@@ -184,7 +184,7 @@ def test_the_advised_order_is_the_same_in_2d(letter):
     with pytest.raises(UsageError) as refusal:
         orders((letter,), 2)
     advised = str(refusal.value).split("Use ")[1].split(" ")[0]
-    assert torch.equal(scan(letter, (3, 4)).index, scan(advised, (3, 4)).index)
+    assert torch.equal(scan(letter, (3, 4)).voxels, scan(advised, (3, 4)).voxels)
 
 
 def test_names_load_without_torch():

@@ -13,7 +13,7 @@ GRID = (3, 2, 4)
 
 
 def indices(*orders):
-    there = torch.stack([scan(order, GRID).index for order in orders])
+    there = torch.stack([scan(order, GRID).voxels for order in orders])
     return there, torch.stack([inverse(one) for one in there])
 
 
@@ -22,7 +22,7 @@ def test_reading_follows_the_orders_and_joining_undoes_it():
     there, back = indices("a", "b", "k", "o")
     sequences = read(x, there, back)
     for place, order in enumerate(("a", "b", "k", "o")):
-        assert torch.equal(sequences[:, place], x[:, scan(order, GRID).index])
+        assert torch.equal(sequences[:, place], x[:, scan(order, GRID).voxels])
     torch.testing.assert_close(join(sequences, there, back), 4 * x)
 
 
@@ -52,7 +52,7 @@ def test_a_layer_runs_along_every_order(orders, mean):
     truth = torch.zeros_like(x)
     for place, order in enumerate(orders, start=1):
         one = scan(order, GRID)
-        for sequence in one.index.chunk(one.sequences):
+        for sequence in one.voxels.chunk(one.sequences):
             truth[:, sequence] += place * x[:, sequence].cumsum(1)
     torch.testing.assert_close(out, truth / len(orders) if mean else truth)
 
