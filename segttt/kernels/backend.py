@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Literal, get_args
 
@@ -148,6 +149,8 @@ def _choice(op: Operator, device: torch.device, dtype: torch.dtype) -> tuple[Nam
         return "reference", "a pass over memory, which needs no compiled loops"
     if not _installed("numba"):
         return "reference", "numba is not installed; pip install 'segttt[cpu]' makes it faster"
+    if reason := _fault("numba"):
+        return "reference", f"numba is installed, but cannot be imported: {reason}"
     return "numba", "loops compiled for this processor"
 
 
@@ -168,3 +171,13 @@ def _on_gpu(device: torch.device) -> tuple[Name, str]:
 @cache
 def _installed(package: str) -> bool:
     return find_spec(package) is not None
+
+
+@cache
+def _fault(package: str) -> str:
+    """Why an installed package cannot be imported, such as one that is too old; else nothing."""
+    try:
+        import_module(package)
+    except (ImportError, AttributeError, OSError, SystemError) as error:
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ""

@@ -13,6 +13,7 @@ def installed(monkeypatch):
 
     def pretend(*packages: str) -> None:
         monkeypatch.setattr(backend, "_installed", lambda package: package in packages)
+        monkeypatch.setattr(backend, "_fault", lambda _: "")
 
     return pretend
 

@@ -17,6 +17,7 @@ def installed(monkeypatch):
 
     def pretend(*packages: str) -> None:
         monkeypatch.setattr(backend, "_installed", lambda package: package in packages)
+        monkeypatch.setattr(backend, "_fault", lambda _: "")
 
     return pretend
 
@@ -48,6 +49,21 @@ class _Elsewhere(torch.Tensor):
     @property
     def device(self) -> torch.device:
         return self._where
+
+
+def test_a_numba_that_does_not_load_is_told_and_left_out(tmp_path, monkeypatch):
+    old = tmp_path / "too_old_for_numpy"
+    old.mkdir()
+    complaint = "Numba needs NumPy 2.2 or less. Got NumPy 2.9."
+    (old / "__init__.py").write_text(f"raise ImportError({complaint!r})\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    fault = backend._fault(old.name)
+    assert fault == complaint
+    monkeypatch.setattr(backend, "_installed", lambda _: True)
+    monkeypatch.setattr(backend, "_fault", lambda _: fault)
+    assert backend.chosen(X, "selective_scan") == "reference"
+    whys = {row.operator: row.why for row in backend.backend_info() if row.device == "cpu"}
+    assert whys["ttt_mlp"] == f"numba is installed, but cannot be imported: {complaint}"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
