@@ -122,10 +122,8 @@ def _inputs(scans: Path, model: Model, options: Options) -> Inputs:
 
 
 def _predictor(model: Model, options: Options, watch: Watch) -> SlidingWindow:
-    if options.max_ram is None:
+    if options.max_ram is None:  # what is kept would count against the limit
         computing.keep_freed_memory()
-    else:  # what is kept would count against the limit
-        computing.return_freed_memory()
     computing.use_threads()
     plan = override(model.plan, options.settings or {})
     compute = computing.choose(options.device, plan.train.precision, plan.train.scan)

@@ -18,7 +18,7 @@ from segttt.kernels import backend
 from segttt.networks.precision import thin_maps
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 @dataclass(frozen=True)
@@ -123,18 +123,6 @@ def keep_freed_memory() -> bool:
     try:
         libc = ctypes.CDLL("libc.so.6")
         return bool(libc.mallopt(M_MMAP_MAX, 0) and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
-    except (OSError, AttributeError):
-        return False
-
-
-def return_freed_memory() -> bool:
-    """Have glibc give freed blocks of 1 MiB and more back at once, where memory is limited.
-
-    It would keep those of up to 32 MiB, which then count as used. False where the C library has no
-    such setting.
-    """
-    try:
-        return bool(ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**20))
     except (OSError, AttributeError):
         return False
 

@@ -5,7 +5,7 @@ from math import prod
 
 import torch
 
-from segttt.cluster.memory import available_bytes, resident_bytes
+from segttt.cluster.memory import available_bytes, give_back_freed_memory, resident_bytes
 from segttt.config.plan import Plan
 from segttt.engine.windows import PIECE_BYTES
 from segttt.errors import CaseMemoryError
@@ -40,7 +40,7 @@ def blend_dtype(size: Size, plan: Plan, device: torch.device, limit: int | None)
     much a stated limit lacks.
     """
     allowed = limit if limit is not None else resident_bytes() + available_bytes()
-    held = resident_bytes() if device.type == "cpu" or limit is not None else 0
+    held = _held(limit) if device.type == "cpu" or limit is not None else 0
     needs = {
         dtype: held + prediction_bytes(size, plan, dtype, on_cpu=device.type == "cpu")
         for dtype in (torch.float32, torch.float16)
@@ -59,12 +59,19 @@ def require_room(needed: int, limit: int | None) -> None:
     """A `CaseMemoryError` where a process that takes so many more bytes would go beyond a stated
     limit of its resident memory.
     """
-    total = resident_bytes() + needed
+    total = _held(limit) + needed
     if limit is not None and total > limit:
         raise CaseMemoryError(
             f"The prediction needs about {total / GIB:.1f} GiB, more than the "
             f"{limit / GIB:.1f} GiB of --max-ram. Allow more, or crop the scan."
         )
+
+
+def _held(limit: int | None) -> int:
+    """What the process holds; where that is limited, without what was freed."""
+    if limit is not None:
+        give_back_freed_memory()
+    return resident_bytes()
 
 
 def prediction_bytes(size: Size, plan: Plan, dtype: torch.dtype, *, on_cpu: bool) -> int:
