@@ -1,7 +1,6 @@
 """Tests of the memory that a prediction may take."""
 
 import numpy as np
-import psutil
 import pytest
 import torch
 
@@ -13,6 +12,7 @@ from tests.engine.conftest import small_plan
 
 LARGE = Size(1, (600, 512, 512), (600, 512, 512))
 CPU = torch.device("cpu")
+HELD = 10**9
 
 
 def bytes_of(dtype: torch.dtype) -> int:
@@ -25,15 +25,14 @@ def test_half_precision_takes_less_for_the_sums_only() -> None:
     assert saved == 2 * plan.classes * plan.topology.patch[0] * 512 * 512
 
 
-def test_a_limit_chooses_half_precision_then_refuses() -> None:
-    here = psutil.Process().memory_info().rss
-    between = (bytes_of(torch.float32) + bytes_of(torch.float16)) // 2
-    margin = 50 * 2**20  # the process grows a little between two readings
-    plenty = here + bytes_of(torch.float32) + margin
-    assert blend_dtype(LARGE, small_plan(), CPU, plenty) == torch.float32
-    assert blend_dtype(LARGE, small_plan(), CPU, here + between) == torch.float16
+def test_a_limit_chooses_half_precision_then_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segttt.engine.memory.resident_bytes", lambda: HELD)
+    single, half = (HELD + bytes_of(kind) for kind in (torch.float32, torch.float16))
+    assert blend_dtype(LARGE, small_plan(), CPU, single) == torch.float32
+    assert blend_dtype(LARGE, small_plan(), CPU, single - 1) == torch.float16
+    assert blend_dtype(LARGE, small_plan(), CPU, half) == torch.float16
     with pytest.raises(ResourceError, match=r"--max-ram"):
-        blend_dtype(LARGE, small_plan(), CPU, here)
+        blend_dtype(LARGE, small_plan(), CPU, half - 1)
 
 
 def test_without_a_limit_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
