@@ -170,24 +170,13 @@ def test_half_precision_inputs_keep_the_state_in_float32():
 
 @pytest.mark.usefixtures("wide_tiles")
 @pytest.mark.parametrize("causal", [True, False])
-def test_nothing_is_read_before_it_is_written_nor_written_beyond_its_end(monkeypatch, causal):
+def test_nothing_is_read_before_it_is_written_nor_written_beyond_its_end(
+    monkeypatch, guarded, causal
+):
     """All fresh memory is NaN, and lies between guards."""
     inputs = draw(10, 5, 8, wide=18)
     sequences, inner, norm = grouped(inputs)
-    guarded = []
-
-    plain = Tensor.new_empty
-
-    def new_empty(self: Tensor, *shape, **options) -> Tensor:
-        view = plain(self, *shape, **options)
-        if "device" in options:  # the interpreter's own copies
-            return view
-        whole = torch.full((view.numel() + 128,), float("nan"), dtype=view.dtype)
-        guarded.append(whole)
-        return whole[64:-64].view(view.shape)
-
-    monkeypatch.setattr(Tensor, "new_empty", new_empty)
-    monkeypatch.setattr(torch, "empty_like", lambda x: new_empty(x, x.shape))
+    monkeypatch.setattr(torch, "empty_like", lambda x: x.new_empty(x.shape))
     how = (EPS, causal, [True, False])
     out, *states, losses = triton_launch.forward(
         sequences, inner, norm, *how, keep=True, measure=True
@@ -195,9 +184,6 @@ def test_nothing_is_read_before_it_is_written_nor_written_beyond_its_end(monkeyp
     grads = triton_launch.backward(out, (states[0], states[1]), sequences, norm, *how)
     assert all(one.isfinite().all() for one in (out, losses, *states, *grads))
     assert len(guarded) > 10
-    for whole in guarded:
-        assert whole[:64].isnan().all()
-        assert whole[-64:].isnan().all()
 
 
 def test_what_no_kernel_serves_runs_as_plain_pytorch_and_says_so():
